@@ -1,0 +1,117 @@
+"""The money in the ledger: budgets with hard caps, reservations taken before a cost can arise, entries settled once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from lab import guards
+from lab.clock import Clock
+from lab.errors import NotFound
+from lab.experiment import Experiment
+from lab.money import Budget, Entry, Microusd, Reservation
+from lab.office import require_epoch
+from lab.table import Table
+from lab.transaction import Transaction, Transactor
+
+What = Literal["attempt", "overhead", "model"]
+T = TypeVar("T")
+
+
+class Accounts:
+    def __init__(self, transactor: Transactor, table: Table, clock: Clock) -> None:
+        self._transactor, self._table, self._clock = transactor, table, clock
+
+    def set_cap(self, id: str, cap: Microusd, *, op_id: str) -> Budget:
+        """Open a budget, or change its cap: what is spent and reserved stays. A cap below that leaves `free` negative,
+        and nothing more is reserved until it is not."""
+        def decide(t: Transaction) -> Budget:
+            old = t.read("budget", id, Budget) or Budget(id=id, cap=0, free=0)
+            new = replace(old, cap=cap, free=old.free + cap - old.cap)
+            t.put("budget", id, new)
+            return new
+        return self._transactor.run("budget", id, op_id, decide, Budget)
+
+    def reserve_overhead(self, key: str, amount: Microusd, budgets: tuple[str, ...], *, price_usd_h: float,
+                         what: What = "overhead", epoch: int, op_id: str) -> str:
+        """Reserve what belongs to no attempt, ahead of time: an hour of the orchestrator, a model call."""
+        def decide(t: Transaction) -> str:
+            require_epoch(t, epoch)
+            return self.take(t, key, amount, budgets, what, None, price_usd_h)
+        return self._transactor.run("reserve_overhead", key, op_id, decide, str)
+
+    def take(self, t: Transaction, key: str, amount: Microusd, budgets: tuple[str, ...], what: What,
+             experiment: str | None, price_usd_h: float) -> str:
+        """Within a transaction: subtract from each budget's `free`, or raise OverBudget."""
+        for id in budgets:
+            budget = _budget(t, id)
+            guards.check_free(budget, amount)
+            t.put("budget", id, replace(budget, free=budget.free - amount, reserved=budget.reserved + amount))
+        t.put("reservation", key, Reservation(key=key, amount=amount, budgets=budgets, what=what,
+                                              experiment=experiment, price_usd_h=price_usd_h, at=self._clock.wall()),
+              tag="open")
+        return key
+
+    def settle(self, key: str, used: Microusd, *, used_s: float = 0.0, epoch: int, op_id: str) -> Entry:
+        """Turn a reservation into an entry of what was used, never above what was reserved; the rest is free again."""
+        def decide(t: Transaction) -> Entry:
+            require_epoch(t, epoch)
+            reservation = t.read("reservation", key, Reservation)
+            if reservation is None:
+                raise NotFound(f"no reservation {key!r}")
+            guards.check_unsettled(reservation.settled, key)
+            entry = Entry(key=key, amount=min(used, reservation.amount), budgets=reservation.budgets,
+                          what=reservation.what, experiment=reservation.experiment, used_s=used_s,
+                          at=self._clock.wall())
+            self._book(t, reservation, entry)
+            return entry
+        return self._transactor.run("settle", key, op_id, decide, Entry)
+
+    def balance(self, id: str) -> Budget | None:
+        record = self._table.get("budget", id)
+        return msgspec.json.decode(record.body, type=Budget) if record else None
+
+    def reservation(self, key: str) -> Reservation | None:
+        record = self._table.get("reservation", key)
+        return msgspec.json.decode(record.body, type=Reservation) if record else None
+
+    def open_reservations(self) -> Iterator[Reservation]:
+        yield from self._all("reservation", Reservation, "open")
+
+    def entries(self) -> Iterator[Entry]:
+        yield from self._all("entry", Entry, None)
+
+    def _book(self, t: Transaction, reservation: Reservation, entry: Entry) -> None:
+        for id in reservation.budgets:
+            budget = _budget(t, id)
+            t.put("budget", id, replace(budget, reserved=budget.reserved - reservation.amount,
+                                        spent=budget.spent + entry.amount,
+                                        free=budget.free + reservation.amount - entry.amount))
+        t.put("reservation", reservation.key, replace(reservation, settled=True), tag="settled")
+        t.put("entry", entry.key, entry)
+        if entry.experiment is not None:
+            self._charge(t, entry.experiment, entry)
+
+    def _charge(self, t: Transaction, id: str, entry: Entry) -> None:
+        """The experiment's own cost; a reservation that no attempt took (it was cancelled first) leaves it too."""
+        experiment = t.read("experiment", id, Experiment)
+        if experiment is not None:
+            kept = None if experiment.reservation == entry.key else experiment.reservation
+            t.put("experiment", id, replace(experiment, cost_microusd=experiment.cost_microusd + entry.amount,
+                                            reservation=kept), tag=experiment.state)
+
+    def _all(self, kind: str, form: type[T], tag: str | None) -> Iterator[T]:
+        after = ""
+        while page := self._table.page(kind, tag=tag, after=after, limit=500):
+            yield from (msgspec.json.decode(record.body, type=form) for record in page)
+            after = page[-1].id
+
+
+def _budget(t: Transaction, id: str) -> Budget:
+    budget = t.read("budget", id, Budget)
+    if budget is None:
+        raise NotFound(f"no budget {id!r}; the daemon opens it, or `aether budget set`")
+    return budget

@@ -1,0 +1,100 @@
+"""The contract of a backend: a ledger, a queue for each job class, a store and a mailbox, opened by an address.
+
+`open_backend("local:DIR")` keeps the whole laboratory in one folder. `aws:PREFIX` gives the same four on an account.
+One suite of tests (`tests/lab/contract/`) runs against every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from lab.control import Report
+from lab.errors import UserError
+from lab.ledger import Ledger
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A hint that work waits. `receipt` names this delivery; `received` counts deliveries of this message."""
+
+    id: str
+    body: str  # the experiment's id
+    receipt: str
+    received: int
+
+
+class Queue(Protocol):
+    """At-least-once hints for one job class. A message is invisible after a delivery until its time is up."""
+
+    def send(self, body: str) -> str: ...
+
+    def receive(self, invisible_s: float) -> Message | None: ...
+
+    def extend(self, message: Message, invisible_s: float) -> None: ...
+
+    def done(self, message: Message) -> None: ...
+
+    def give_back(self, message: Message) -> None:
+        """Send it afresh, then delete this one, so that a person's interruption is not counted against the work."""
+        ...
+
+    def waiting(self) -> int:
+        """About how many messages are there, visible or not."""
+        ...
+
+
+class Store(Protocol):
+    """Files by the SHA-256 of their bytes, and named pointers. Bytes are checked against the hash on every read."""
+
+    def put(self, path: Path) -> str: ...
+
+    def put_bytes(self, data: bytes) -> str: ...
+
+    def fetch(self, hash: str) -> Path:
+        """A read-only local file with these bytes. Raises NotFound, Damaged."""
+        ...
+
+    def read(self, hash: str) -> bytes: ...
+
+    def has(self, hash: str) -> bool: ...
+
+    def pointer(self, name: str) -> str | None: ...
+
+    def swap(self, name: str, expected: str | None, new: str) -> None:
+        """Point `name` at `new` if it pointed at `expected`; Conflict if not."""
+        ...
+
+    def hashes(self) -> Iterable[tuple[str, int, float]]:
+        """(hash, bytes, modified at) of all there is: for the sweep."""
+        ...
+
+    def remove(self, hash: str) -> None: ...
+
+
+class Mailbox(Protocol):
+    """Delivers a report at least once; the report's key stands in the subject, so a duplicate can be told."""
+
+    def deliver(self, report: Report) -> str:
+        """Gives where it went, for people."""
+        ...
+
+
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
+    address: str
+    ledger: Ledger
+    queues: dict[str, Queue]
+    store: Store
+    mailbox: Mailbox
+    folder: Path | None = None  # of a local lab; journal, scratch and published pages live there
+
+
+def open_backend(address: str, *, create: bool = False) -> Backend:
+    """The backend at `local:DIR` or `aws:PREFIX`. Raises UserError, with the fix, if there is none."""
+    scheme, _, rest = address.partition(":")
+    if scheme == "local" and rest:
+        from lab.local.backend import open_local
+        return open_local(Path(rest), create=create)
+    raise UserError(f"--backend {address!r}: write local:DIR, such as local:./lab")

@@ -1,0 +1,101 @@
+"""Small nouns that the ledger keeps beside experiments: changes, control, settings revisions, reports, beats."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from lab.table import Record
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A record as a change left it; `body` is the record's own JSON."""
+
+    kind: str
+    id: str
+    version: int
+    tag: str
+    body: msgspec.Raw
+
+    def record(self) -> Record:
+        return Record(self.kind, self.id, self.version, bytes(self.body), self.tag)
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One committed transaction: number `n`, what it did, and the full image of each record that it wrote."""
+
+    n: int
+    at: float
+    action: str
+    subject: str  # the experiment, reservation or key that it was about
+    op_id: str
+    records: tuple[Image, ...]
+    schema: int = 1
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person has said. `stop` drains (no new work) or stops now; `override` allows spending past CRITICAL."""
+
+    paused: bool = False
+    stop: Literal["", "drain", "now"] = ""
+    override_until: float = 0.0
+    settings: int = 0
+
+
+class Idea(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asks the daemon to run: a reproduction, or a configuration of their own."""
+
+    key: str
+    family: str
+    params: dict[str, Any]
+    hypothesis: str = ""
+    parents: tuple[str, ...] = ()
+    seed: int | None = None
+    clips: str | None = None  # hash of another dataset than the lab's
+    repeats: str | None = None
+    taken: bool = False
+
+
+class SettingsRevision(msgspec.Struct, frozen=True, kw_only=True):
+    revision: int
+    text: str  # the file as the person wrote it
+    at: float
+
+
+class DaemonLease(msgspec.Struct, frozen=True, kw_only=True):
+    """Who runs the lab. `epoch` grows at each takeover; an empty holder has left by itself."""
+
+    epoch: int
+    holder: str
+    host: str = ""
+    pid: int = 0
+    since: float = 0.0
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """A heartbeat: the counter `n`, and what the sender wants known. Set, not added, so a repeat changes nothing."""
+
+    fence: int
+    n: int
+    used_s: float = 0.0
+    phase: str = ""
+    progress: dict[str, Any] = {}
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A report in the outbox. Its key is the period, so there is one for each."""
+
+    key: str
+    subject: str
+    text: str
+    html: str = ""  # hash in the store
+    at: float = 0.0
+    delivered: bool = False
+
+
+class Lesson(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the lab learned, with the experiments that show it."""
+
+    text: str
+    experiments: tuple[str, ...] = ()

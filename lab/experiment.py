@@ -1,0 +1,143 @@
+"""The central nouns: Spec, Experiment, Attempt, Outcome, and the one table of allowed moves."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from lab.canonical import fingerprint
+from lab.space import Value
+
+Purpose = Literal["explore", "confirm", "anchor"]
+State = Literal["proposed", "queued", "running", "finished", "cancelled"]
+Verdict = Literal["success", "partial", "pruned", "failed"]
+Reason = Literal["crash", "timeout", "memory", "disk", "diverged", "refused", "bad_output", "duplicate", "poison",
+                 "harness_fault"]
+Ending = Literal["finished", "interrupted", "lost", "released"]
+
+MOVES: dict[State, frozenset[State]] = {
+    "proposed": frozenset({"queued", "cancelled"}),
+    "queued": frozenset({"running", "cancelled"}),
+    "running": frozenset({"finished", "queued", "cancelled"}),
+    "finished": frozenset(),
+    "cancelled": frozenset(),
+}
+LOST_LIMIT = 3  # silent ends of a lease before an experiment counts as poison
+
+
+class TrainingLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How long training lasts: steps repeat anywhere; seconds compare only on the named device class."""
+
+    steps: int | None = None
+    seconds: float | None = None
+    device_class: str | None = None
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides the result. Its canonical JSON's SHA-256 is the fingerprint."""
+
+    track: str
+    family: str
+    params: dict[str, Value]
+    clips: str  # hash of the Dataset in the store
+    seed: int
+    protocol: int
+    job_class: str = "cpu"
+    code: str | None = None  # hash of a code bundle, for agents from outside
+    limit: TrainingLimit | None = None
+
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+class Clip(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of footage: its name, content hash, role, and facts read from the file."""
+
+    name: str
+    hash: str
+    role: Literal["train", "score", "confirm"]
+    facts: dict[str, Any] = {}
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True):
+    """A clip set. Its canonical JSON's hash stands in the spec."""
+
+    clips: tuple[Clip, ...]
+    schema: int = 1
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """What the score phase measured. A missing number is null and `why` says why; it is never zero.
+
+    `mean` is over the clips, by each metric's own rule; `clips` holds the same names for each clip.
+    `artefacts` are files that the phase left (name → hash once stored); `device_class` belongs to timings.
+    """
+
+    mean: dict[str, float | None]
+    clips: dict[str, dict[str, float | None]]
+    why: dict[str, str] = {}
+    device_class: str = ""
+    artefacts: dict[str, str] = {}
+    provenance: dict[str, Literal["measured", "claimed"]] = {}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an experiment ended. One that failed has no scores at all."""
+
+    verdict: Verdict
+    reason: Reason | None = None
+    detail: str = ""
+    scores: Scores | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try by one worker. `fence` grows with every claim; times are the worker's own durations, in seconds."""
+
+    fence: int
+    worker: str
+    device_class: str
+    claimed_at: float  # wall clock of the claimer, for people; never compared
+    reservation: str = ""
+    ending: Ending | None = None
+    used_s: float = 0.0
+    phases: dict[str, float] = {}
+    detail: str = ""
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What one phase has left so far: output name → hash. `done` phases are never run again."""
+
+    outputs: dict[str, str]
+    done: bool
+    seconds: float = 0.0
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """One configuration at one operating point per clip."""
+
+    id: str
+    spec: Spec
+    fingerprint: str
+    purpose: Purpose
+    designer: str
+    state: State = "proposed"
+    parents: tuple[str, ...] = ()
+    repeats: str | None = None  # the cancelled or faulted experiment that this one runs again
+    group: str | None = None  # the candidate that a `confirm` belongs to, or the anchor's name
+    hypothesis: str = ""
+    prediction: dict[str, float] = {}
+    settings: int = 0  # revision of the settings in force
+    seen: int = 0  # the last change that its designer saw
+    created_at: float = 0.0
+    attempts: tuple[Attempt, ...] = ()
+    reservation: str | None = None  # the money that waits for, or pays, the current attempt
+    checkpoints: dict[str, Checkpoint] = {}
+    outcome: Outcome | None = None
+    cost_microusd: int = 0
+    schema: int = 1
+
+    @property
+    def fence(self) -> int:
+        """The current fence: the number of claims so far."""
+        return len(self.attempts)

@@ -1,0 +1,71 @@
+"""The rules that keep the laboratory safe, one small function each, so that each can be read, tested and removed alone.
+
+Every one raises a `Refused` and is called inside a transaction, so what it saw still holds at the commit. The
+simulator takes them out one at a time and must notice (`tests/simulator/mutants.py`).
+"""
+
+from __future__ import annotations
+
+from lab.control import DaemonLease
+from lab.errors import OverBudget, Refused, Stale, WrongState
+from lab.experiment import MOVES, Experiment, Outcome, State
+from lab.money import Budget, Microusd, usd
+
+
+def check_move(experiment: Experiment, to: State) -> None:
+    if to not in MOVES[experiment.state]:
+        raise WrongState(f"{experiment.id} is {experiment.state}; it cannot become {to}")
+
+
+def check_fence(experiment: Experiment, fence: int) -> None:
+    if experiment.fence != fence:
+        raise Stale(f"{experiment.id}: fence {fence} is not the current one ({experiment.fence}); drop this attempt")
+
+
+def check_running(experiment: Experiment) -> None:
+    if experiment.state != "running":
+        raise Stale(f"{experiment.id} is {experiment.state}, not running; drop this attempt")
+
+
+def check_epoch(lease: DaemonLease | None, epoch: int) -> None:
+    if lease is None or lease.epoch != epoch:
+        current = lease.epoch if lease else 0
+        raise Stale(f"epoch {epoch} is not the current one ({current}); another daemon has taken over")
+
+
+def check_reserved(experiment: Experiment) -> None:
+    if experiment.reservation is None:
+        raise Refused(f"{experiment.id} has no reservation; the daemon must reserve its money first")
+
+
+def check_unreserved(experiment: Experiment) -> None:
+    if experiment.reservation is not None:
+        raise Refused(f"{experiment.id} has a reservation already: {experiment.reservation}")
+
+
+def check_free(budget: Budget, amount: Microusd) -> None:
+    if budget.free < amount:
+        raise OverBudget(f"budget {budget.id}: {usd(amount)} asked, {usd(budget.free)} free; "
+                         f"raise it with `aether budget set`")
+
+
+def check_unsettled(settled: bool, key: str) -> None:
+    if settled:
+        raise WrongState(f"{key} is settled already")
+
+
+def check_new_report(exists: bool, key: str) -> None:
+    if exists:
+        raise WrongState(f"the report for {key} is in the outbox already")
+
+
+def check_outcome(outcome: Outcome) -> None:
+    """A failure carries a reason and no scores; anything else carries scores and no reason."""
+    if (outcome.verdict == "failed") != (outcome.reason is not None):
+        raise Refused("an outcome has a reason if it failed, and only then")
+    if (outcome.verdict == "failed") != (outcome.scores is None):
+        raise Refused("an outcome has scores unless it failed, and only then")
+    if outcome.scores is not None:
+        values = [*outcome.scores.mean.values(), *(v for clip in outcome.scores.clips.values() for v in clip.values())]
+        if any(v is not None and (v != v or v in (float("inf"), float("-inf"))) for v in values):
+            raise Refused("a metric is NaN or infinite; a number that is missing must be null with its reason")

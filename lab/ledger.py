@@ -1,0 +1,229 @@
+"""The ledger: every rule about experiments, written once over `lab.table.Table`.
+
+Each mutating call takes an `op_id` made by the caller; called again with it, also after a reply was lost, it changes
+nothing and gives the same answer. Refusals (`lab.errors.Refused`) write nothing. Calls of the daemon carry its epoch,
+calls of a worker its fence; stale ones are refused. Money, the daemon's lease and reports are in `lab/accounts.py`
+and `lab/office.py`, over the same transactions; `Ledger` is all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from time import sleep
+
+import msgspec
+from msgspec.structs import replace
+
+from lab import guards
+from lab.accounts import Accounts
+from lab.clock import Clock
+from lab.control import Beat, Change
+from lab.errors import Duplicate, NotFound, Refused
+from lab.experiment import LOST_LIMIT, Attempt, Checkpoint, Ending, Experiment, Outcome, State
+from lab.office import Office
+from lab.table import Table
+from lab.transaction import Transaction, Transactor, key
+
+PAGE = 500
+
+
+class Ledger:
+    """See the module. `accounts` keeps the money; `office` keeps the daemon's lease, control, settings and reports."""
+
+    def __init__(self, table: Table, clock: Clock, rng: Random | None = None,
+                 pause: Callable[[float], None] = sleep) -> None:
+        self.table, self._clock = table, clock
+        self._transactor = Transactor(table, clock.wall, rng, pause)
+        self.accounts = Accounts(self._transactor, table, clock)
+        self.office = Office(self._transactor, table, clock)
+
+    # ------------------------------------------------------------------ the daemon's calls
+
+    def propose(self, experiment: Experiment, *, epoch: int, op_id: str) -> str:
+        """A new experiment in the state `proposed`; gives its id. Raises Duplicate if its fingerprint has run, unless
+        that run was cancelled or failed by our fault: then the new one names it in `repeats`."""
+        def decide(t: Transaction) -> str:
+            self.office.require_epoch(t, epoch)
+            if t.read("experiment", experiment.id, Experiment) is not None:
+                raise Refused(f"an experiment {experiment.id} exists already")
+            self._require_parents(t, experiment)
+            original = t.read("fingerprint", experiment.fingerprint, str)
+            fresh = replace(experiment, repeats=self._repeatable(t, original), created_at=self._clock.wall())
+            t.put("fingerprint", experiment.fingerprint, experiment.id)
+            _save(t, fresh)
+            return fresh.id
+        return self._transactor.run("propose", experiment.id, op_id, decide, str)
+
+    def approve(self, id: str, *, epoch: int, op_id: str) -> str:
+        """`proposed` becomes `queued`. It can be claimed once money is reserved for it."""
+        def decide(t: Transaction) -> str:
+            self.office.require_epoch(t, epoch)
+            experiment = _experiment(t, id)
+            guards.check_move(experiment, "queued")
+            _save(t, replace(experiment, state="queued"))
+            return id
+        return self._transactor.run("approve", id, op_id, decide, str)
+
+    def reserve(self, id: str, amount: int, budgets: tuple[str, ...], *, price_usd_h: float, epoch: int,
+                op_id: str) -> str:
+        """Take the upper bound of the next attempt from every budget named; gives the reservation's key. Raises
+        OverBudget if it does not fit."""
+        def decide(t: Transaction) -> str:
+            self.office.require_epoch(t, epoch)
+            experiment = _experiment(t, id)
+            guards.check_move(experiment, "running")
+            guards.check_unreserved(experiment)
+            reservation = self.accounts.take(t, f"{id}.{experiment.fence + 1}", amount, budgets, "attempt", id, price_usd_h)
+            _save(t, replace(experiment, reservation=reservation))
+            return reservation
+        return self._transactor.run("reserve", id, op_id, decide, str)
+
+    # ------------------------------------------------------------------ the worker's calls
+
+    def claim(self, id: str, *, worker: str, device_class: str, op_id: str) -> int:
+        """`queued` becomes `running` under a new attempt; gives its fence."""
+        def decide(t: Transaction) -> int:
+            experiment = _experiment(t, id)
+            guards.check_move(experiment, "running")
+            guards.check_reserved(experiment)
+            attempt = Attempt(fence=experiment.fence + 1, worker=worker, device_class=device_class,
+                              claimed_at=self._clock.wall(), reservation=experiment.reservation or "")
+            _save(t, replace(experiment, state="running", attempts=(*experiment.attempts, attempt)))
+            return attempt.fence
+        return self._transactor.run("claim", id, op_id, decide, int)
+
+    def beat(self, id: str, beat: Beat) -> None:
+        """Set the attempt's heartbeat. Raises Stale when the attempt is not the current one: stop at once."""
+        experiment = self.experiment(id)
+        guards.check_running(experiment)
+        guards.check_fence(experiment, beat.fence)
+        self.table.set("beat", f"{id}.{beat.fence}", msgspec.json.encode(beat))
+
+    def checkpointed(self, id: str, fence: int, phase: str, checkpoint: Checkpoint, *, op_id: str) -> str:
+        """Remember what a phase has left, so that no one runs it again."""
+        def decide(t: Transaction) -> str:
+            experiment = _owned(t, id, fence)
+            _save(t, replace(experiment, checkpoints={**experiment.checkpoints, phase: checkpoint}))
+            return phase
+        return self._transactor.run("checkpointed", id, op_id, decide, str)
+
+    def finish(self, id: str, fence: int, outcome: Outcome, *, used_s: float, phases: dict[str, float],
+               op_id: str) -> str:
+        """`running` becomes `finished` with its one outcome."""
+        def decide(t: Transaction) -> str:
+            experiment = _owned(t, id, fence)
+            guards.check_move(experiment, "finished")
+            guards.check_outcome(outcome)
+            ended = _end_attempt(experiment, "finished", used_s, outcome.detail, phases)
+            _save(t, replace(ended, state="finished", outcome=outcome))
+            return outcome.verdict
+        return self._transactor.run("finish", id, op_id, decide, str)
+
+    # ------------------------------------------------------------------ ends of a lease
+
+    def release(self, id: str, fence: int, ending: Ending, *, used_s: float, detail: str = "",
+                epoch: int | None = None, op_id: str) -> State:
+        """`running` becomes `queued`, or `failed: poison` after three silent ends. A lease that ends for silence
+        (`lost`) is ended by the daemon alone, under its epoch."""
+        def decide(t: Transaction) -> State:
+            if ending == "lost" or epoch is not None:
+                self.office.require_epoch(t, epoch or 0)
+            experiment = _owned(t, id, fence)
+            ended = _end_attempt(experiment, ending, used_s, detail, {})
+            lost = sum(attempt.ending == "lost" for attempt in ended.attempts)
+            if lost >= LOST_LIMIT:
+                poison = Outcome(verdict="failed", reason="poison", detail=f"its worker fell silent {lost} times")
+                ended = replace(ended, state="finished", outcome=poison)
+            else:
+                ended = replace(ended, state="queued")
+            _save(t, ended)
+            return ended.state
+        return self._transactor.run("release", id, op_id, decide, State)  # type: ignore[arg-type]
+
+    def cancel(self, id: str, why: str, *, used_s: float = 0.0, op_id: str) -> str:
+        """Any state but `finished` becomes `cancelled`, for ever. A running worker learns it at its next beat."""
+        def decide(t: Transaction) -> str:
+            experiment = _experiment(t, id)
+            guards.check_move(experiment, "cancelled")
+            if experiment.state == "running":
+                experiment = _end_attempt(experiment, "released", used_s, why, {})
+            _save(t, replace(experiment, state="cancelled"))
+            return id
+        return self._transactor.run("cancel", id, op_id, decide, str)
+
+    # ------------------------------------------------------------------ reading
+
+    def experiment(self, id: str) -> Experiment:
+        record = self.table.get("experiment", id)
+        if record is None:
+            raise NotFound(f"no experiment {id!r}; `aether experiments list` shows them")
+        return msgspec.json.decode(record.body, type=Experiment)
+
+    def experiments(self, state: State | None = None, *, after: str = "", limit: int = PAGE,
+                    newest_first: bool = False) -> Sequence[Experiment]:
+        """One page, by id. Give the last id as `after` for the next."""
+        page = self.table.page("experiment", tag=state, after=after, limit=limit, newest_first=newest_first)
+        return [msgspec.json.decode(record.body, type=Experiment) for record in page]
+
+    def all_experiments(self, state: State | None = None) -> Iterator[Experiment]:
+        after = ""
+        while page := self.experiments(state, after=after):
+            yield from page
+            after = page[-1].id
+
+    def beat_of(self, id: str, fence: int) -> Beat | None:
+        record = self.table.get("beat", f"{id}.{fence}")
+        return msgspec.json.decode(record.body, type=Beat) if record else None
+
+    def changes(self, since: int, limit: int = PAGE) -> Sequence[Change]:
+        """Those after number `since`, in order, without gaps."""
+        page = self.table.page("change", after=key(since), limit=limit)
+        return [msgspec.json.decode(record.body, type=Change) for record in page]
+
+    def last_change(self) -> int:
+        head = self.table.get("head", "changes")
+        return head.version if head else 0
+
+    # ------------------------------------------------------------------ rules that need to read more
+
+    def _require_parents(self, t: Transaction, experiment: Experiment) -> None:
+        for parent in experiment.parents:
+            if parent == experiment.id or t.read("experiment", parent, Experiment) is None:
+                raise Refused(f"{experiment.id} names a parent that does not exist: {parent}")
+
+    def _repeatable(self, t: Transaction, original: str | None) -> str | None:
+        if original is None:
+            return None
+        before = _experiment(t, original)
+        faulted = before.outcome is not None and before.outcome.reason == "harness_fault"
+        if before.state == "cancelled" or faulted:
+            return original
+        raise Duplicate(original)
+
+
+def _experiment(t: Transaction, id: str) -> Experiment:
+    experiment = t.read("experiment", id, Experiment)
+    if experiment is None:
+        raise NotFound(f"no experiment {id!r}; `aether experiments list` shows them")
+    return experiment
+
+
+def _owned(t: Transaction, id: str, fence: int) -> Experiment:
+    experiment = _experiment(t, id)
+    guards.check_running(experiment)
+    guards.check_fence(experiment, fence)
+    return experiment
+
+
+def _save(t: Transaction, experiment: Experiment) -> None:
+    t.put("experiment", experiment.id, experiment, tag=experiment.state)
+
+
+def _end_attempt(experiment: Experiment, ending: Ending, used_s: float, detail: str,
+                 phases: dict[str, float]) -> Experiment:
+    """The current attempt ends; its reservation stays open in the accounts until the daemon settles it."""
+    *earlier, last = experiment.attempts
+    ended = replace(last, ending=ending, used_s=used_s, detail=detail, phases=phases)
+    return replace(experiment, attempts=(*earlier, ended), reservation=None)
+

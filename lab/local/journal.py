@@ -1,0 +1,85 @@
+"""The journal: every change as one hashed line in an append-only file beside the database.
+
+Each line is `HASH JSON`, where HASH covers the line before and this JSON, so that a cut, a flip or an edit shows at its
+line. The daemon alone appends, after each look at the changes; at its start it cuts a torn last line off and goes on
+from the last good one. `aether doctor` restores records from it, and names the lag between journal and database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from lab.canonical import canonical_json
+from lab.control import Change, Image
+from lab.files import Files, SystemFiles
+
+SEED = "0" * 32
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A good line: its change, its own hash, and where it ends in the file."""
+
+    change: Change
+    hash: str
+    end: int
+
+
+class Journal:
+    def __init__(self, path: Path, files: Files | None = None) -> None:
+        self.path, self._files = path, files or SystemFiles()
+        self._last_n, self._last_hash = 0, SEED
+
+    @property
+    def last(self) -> int:
+        """The number of the last change that is safely in the file."""
+        return self._last_n
+
+    def open(self) -> int:
+        """Find the last good line, cut what follows it, and give the number of its change."""
+        if not self._files.exists(self.path):
+            return 0
+        data, end = self._files.read(self.path), 0
+        for line in good_lines(data):
+            self._last_n, self._last_hash, end = line.change.n, line.hash, line.end
+        if end < len(data):
+            self._files.truncate(self.path, end)
+        return self._last_n
+
+    def append(self, changes: Sequence[Change]) -> None:
+        """Add those that follow the last one, durably. Raises ValueError where a number is missing in between."""
+        lines, n, hash = [], self._last_n, self._last_hash
+        for change in changes:
+            if change.n <= n:
+                continue
+            if change.n != n + 1:
+                raise ValueError(f"the journal ends at change {n}; {change.n} does not follow it")
+            body = canonical_json(change)
+            n, hash = change.n, _chain(hash, body)
+            lines.append(f"{hash} ".encode() + body + b"\n")
+        if lines:
+            self._files.append(self.path, b"".join(lines))
+            self._last_n, self._last_hash = n, hash
+
+
+def good_lines(data: bytes) -> Iterator[Line]:
+    """Those from the start that hold the chain; ends before the first that does not."""
+    start, before = 0, SEED
+    while (stop := data.find(b"\n", start)) >= 0:
+        hash, _, body = data[start:stop].partition(b" ")
+        if hash.decode(errors="replace") != _chain(before, body):
+            return
+        before, start = hash.decode(), stop + 1
+        yield Line(msgspec.json.decode(body, type=Change), before, start)
+
+
+def replay(changes: Iterable[Change]) -> dict[tuple[str, str], Image]:
+    """The state that these changes add up to: the last image of each record."""
+    return {(image.kind, image.id): image for change in changes for image in change.records}
+
+
+def _chain(before: str, body: bytes) -> str:
+    return hashlib.sha256(before.encode() + body).hexdigest()[:32]

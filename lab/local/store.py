@@ -1,0 +1,106 @@
+"""The store as plain files: `objects/ab/cdef…` by SHA-256, `pointers/NAME`. Written aside, fsynced, renamed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+from lab.canonical import sha256
+from lab.errors import Conflict, Damaged, NotFound, UserError
+from lab.files import Files, SystemFiles
+
+HASH = re.compile(r"[0-9a-f]{64}")
+POINTER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+ASIDE = ".aside"  # files that were being written; the sweep removes old ones
+
+
+class FileStore:
+    """Implements `lab.backend.Store` in `folder`."""
+
+    def __init__(self, folder: Path, files: Files | None = None, rng: Random | None = None) -> None:
+        self.folder, self._files, self._rng = folder, files or SystemFiles(), rng or Random()
+
+    def put(self, path: Path) -> str:
+        return self.put_bytes(self._files.read(path))
+
+    def put_bytes(self, data: bytes) -> str:
+        hash = sha256(data)
+        target = self._object(hash)
+        if not self._files.exists(target):
+            self._write_aside(target, data)
+        return hash
+
+    def fetch(self, hash: str) -> Path:
+        self.read(hash)
+        return self._object(hash)
+
+    def read(self, hash: str) -> bytes:
+        path = self._object(hash)
+        if not self._files.exists(path):
+            raise NotFound(f"the store has no file {hash[:12]}…; was it removed by hand? add the clip again, "
+                           f"or run the experiment again with `aether reproduce`")
+        data = self._files.read(path)
+        if hashlib.sha256(data).hexdigest() != hash:
+            raise Damaged(f"{path} does not match its hash; remove it and add it again")
+        return data
+
+    def has(self, hash: str) -> bool:
+        return self._files.exists(self._object(hash))
+
+    def pointer(self, name: str) -> str | None:
+        path = self._pointer(name)
+        return self._files.read(path).decode() if self._files.exists(path) else None
+
+    def swap(self, name: str, expected: str | None, new: str) -> None:
+        with self._lock():
+            if self.pointer(name) != expected:
+                raise Conflict(f"pointer {name} was moved by another writer")
+            self._write_aside(self._pointer(name), new.encode())
+
+    def hashes(self) -> Iterable[tuple[str, int, float]]:
+        for path in self._files.glob(self.folder / "objects", "??/*"):
+            if not path.name.startswith(ASIDE):
+                facts = path.stat()
+                yield path.parent.name + path.name, facts.st_size, facts.st_mtime
+
+    def leftovers(self) -> list[Path]:
+        """Files of writers that died before the rename."""
+        return self._files.glob(self.folder, f"**/{ASIDE}*")
+
+    def remove(self, hash: str) -> None:
+        self._files.remove(self._object(hash))
+
+    def _write_aside(self, target: Path, data: bytes) -> None:
+        aside = target.parent / f"{ASIDE}-{self._rng.getrandbits(64):016x}"
+        try:
+            self._files.write(aside, data)
+            self._files.replace(aside, target)
+        finally:
+            if self._files.exists(aside):
+                self._files.remove(aside)
+
+    def _object(self, hash: str) -> Path:
+        if not HASH.fullmatch(hash):
+            raise UserError(f"{hash!r} is no SHA-256")
+        return self.folder / "objects" / hash[:2] / hash[2:]
+
+    def _pointer(self, name: str) -> Path:
+        if not POINTER.fullmatch(name):
+            raise UserError(f"{name!r} is no pointer's name: lower-case letters, digits, dots and dashes")
+        return self.folder / "pointers" / name
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

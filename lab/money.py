@@ -1,0 +1,79 @@
+"""Money in whole micro-dollars: prices, upper bounds to reserve, and the levels of alarm. All pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from lab.errors import Refused
+
+Microusd = int
+Level = Literal["ok", "medium", "high", "critical"]
+LEVELS: tuple[tuple[float, Level], ...] = ((0.95, "critical"), (0.85, "high"), (0.70, "medium"))
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """A hard cap: the calendar month's, or the run's. Always cap = free + reserved + spent, and free >= 0 unless
+    a person lowered the cap below what is already reserved and spent."""
+
+    id: str
+    cap: Microusd
+    free: Microusd
+    reserved: Microusd = 0
+    spent: Microusd = 0
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """An upper bound taken from `budgets` before the cost can arise. Settled exactly once."""
+
+    key: str
+    amount: Microusd
+    budgets: tuple[str, ...]
+    what: Literal["attempt", "overhead", "model"]
+    experiment: str | None = None
+    price_usd_h: float = 0.0
+    at: float = 0.0
+    settled: bool = False
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A settled cost. Its id is the reservation's key, so there is one for each."""
+
+    key: str
+    amount: Microusd
+    budgets: tuple[str, ...]
+    what: Literal["attempt", "overhead", "model"]
+    experiment: str | None = None
+    used_s: float = 0.0
+    at: float = 0.0
+
+
+def usd(amount: Microusd) -> str:
+    """For people: $1.23, with more digits while the amount is small."""
+    dollars = amount / 1_000_000
+    return f"${dollars:,.2f}" if abs(dollars) >= 1 else f"${dollars:.4f}"
+
+
+def to_micro(dollars: float) -> Microusd:
+    return round(dollars * 1_000_000)
+
+
+def price_of(prices_usd_h: Mapping[str, float], job_class: str) -> float:
+    """Dollars an hour for a job class. An unknown price refuses; it is never zero."""
+    if job_class not in prices_usd_h:
+        raise Refused(f"no price for job class {job_class!r}: set prices.{job_class}_usd_h in aether.toml")
+    return prices_usd_h[job_class]
+
+
+def cost_of(seconds: float, price_usd_h: float) -> Microusd:
+    """Cost of that many seconds, rounded up: a reservation must never be too small by rounding."""
+    return math.ceil(max(seconds, 0.0) / 3600 * price_usd_h * 1_000_000)
+
+
+def level_of(spent: Microusd, expected: Microusd, cap: Microusd) -> Level:
+    """The level of alarm from what was spent and what running work is expected to cost (not its reservation)."""
+    share = (spent + expected) / cap if cap > 0 else 1.0
+    return next((level for bound, level in LEVELS if share >= bound), "ok")

@@ -1,0 +1,143 @@
+"""What the ledger keeps beside experiments and money: the daemon's lease, control, settings revisions, the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from lab import guards
+from lab.clock import Clock
+from lab.control import Beat, Control, DaemonLease, Idea, Report, SettingsRevision
+from lab.errors import LabHeld
+from lab.table import Table
+from lab.transaction import Transaction, Transactor
+
+DAEMON = ("daemon", "lease")
+CONTROL = ("control", "lab")
+
+
+class Office:
+    def __init__(self, transactor: Transactor, table: Table, clock: Clock) -> None:
+        self._transactor, self._table, self._clock = transactor, table, clock
+
+    # ------------------------------------------------------------------ one daemon
+
+    def take_lease(self, holder: str, *, host: str, pid: int, observed: tuple[int, int] | None, op_id: str) -> int:
+        """Become the lab's daemon; gives the epoch. If another holds it, only a caller that watched its heartbeat
+        stand still for a whole lease time may take over: `observed` is the (epoch, beat) that it saw throughout.
+        Raises LabHeld, saying who holds it."""
+        def decide(t: Transaction) -> int:
+            lease = t.read(*DAEMON, DaemonLease)
+            if lease is not None and lease.holder and observed != (lease.epoch, self.daemon_beat(lease.epoch)):
+                raise LabHeld(f"daemon {lease.holder} (pid {lease.pid} on {lease.host}) holds this lab; stop it with "
+                              f"`aether stop`, or wait for its lease to run out")
+            epoch = lease.epoch + 1 if lease else 1
+            t.put(*DAEMON, DaemonLease(epoch=epoch, holder=holder, host=host, pid=pid, since=self._clock.wall()))
+            return epoch
+        return self._transactor.run("take_lease", holder, op_id, decide, int)
+
+    def leave_lease(self, epoch: int, *, op_id: str) -> int:
+        """The daemon goes by itself; the next one need not wait."""
+        def decide(t: Transaction) -> int:
+            require_epoch(t, epoch)
+            t.put(*DAEMON, DaemonLease(epoch=epoch, holder=""))
+            return epoch
+        return self._transactor.run("leave_lease", str(epoch), op_id, decide, int)
+
+    def beat_daemon(self, epoch: int, n: int) -> None:
+        """The daemon's heartbeat. Raises Stale when another daemon has taken over."""
+        guards.check_epoch(self.lease(), epoch)
+        self._table.set("beat", f"daemon.{epoch}", msgspec.json.encode(Beat(fence=epoch, n=n)))
+
+    def daemon_beat(self, epoch: int) -> int:
+        record = self._table.get("beat", f"daemon.{epoch}")
+        return msgspec.json.decode(record.body, type=Beat).n if record else 0
+
+    def lease(self) -> DaemonLease | None:
+        record = self._table.get(*DAEMON)
+        return msgspec.json.decode(record.body, type=DaemonLease) if record else None
+
+    def require_epoch(self, t: Transaction, epoch: int) -> None:
+        require_epoch(t, epoch)
+
+    # ------------------------------------------------------------------ what a person said
+
+    def control(self) -> Control:
+        record = self._table.get(*CONTROL)
+        return msgspec.json.decode(record.body, type=Control) if record else Control()
+
+    def set_control(self, *, op_id: str, **said: Any) -> Control:
+        """Change some fields of `Control`."""
+        def decide(t: Transaction) -> Control:
+            control = replace(t.read(*CONTROL, Control) or Control(), **said)
+            t.put(*CONTROL, control)
+            return control
+        return self._transactor.run("control", ", ".join(said), op_id, decide, Control)
+
+    def add_idea(self, idea: Idea, *, op_id: str) -> str:
+        """Ask the daemon to propose this."""
+        def decide(t: Transaction) -> str:
+            if t.read("idea", idea.key, Idea) is None:
+                t.put("idea", idea.key, idea, tag="waiting")
+            return idea.key
+        return self._transactor.run("idea", idea.key, op_id, decide, str)
+
+    def ideas(self) -> Sequence[Idea]:
+        return [msgspec.json.decode(r.body, type=Idea) for r in self._table.page("idea", tag="waiting")]
+
+    def take_idea(self, key: str, *, epoch: int, op_id: str) -> str:
+        """The daemon has proposed it, or cannot."""
+        def decide(t: Transaction) -> str:
+            require_epoch(t, epoch)
+            idea = t.read("idea", key, Idea)
+            if idea is not None:
+                t.put("idea", key, replace(idea, taken=True), tag="taken")
+            return key
+        return self._transactor.run("take_idea", key, op_id, decide, str)
+
+    def push_settings(self, text: str, *, op_id: str) -> int:
+        """A new revision of the settings, if the text differs from the last; gives the revision in force."""
+        def decide(t: Transaction) -> int:
+            control = t.read(*CONTROL, Control) or Control()
+            last = t.read("settings", f"{control.settings:06d}", SettingsRevision)
+            if last is not None and last.text == text:
+                return last.revision
+            new = SettingsRevision(revision=control.settings + 1, text=text, at=self._clock.wall())
+            t.put("settings", f"{new.revision:06d}", new)
+            t.put(*CONTROL, replace(control, settings=new.revision))
+            return new.revision
+        return self._transactor.run("settings", "", op_id, decide, int)
+
+    def settings(self, revision: int) -> SettingsRevision | None:
+        record = self._table.get("settings", f"{revision:06d}")
+        return msgspec.json.decode(record.body, type=SettingsRevision) if record else None
+
+    # ------------------------------------------------------------------ the outbox
+
+    def post_report(self, report: Report, *, op_id: str) -> str:
+        """Put a report into the outbox. There is one for each key, whoever asks and however often."""
+        def decide(t: Transaction) -> str:
+            guards.check_new_report(t.read("report", report.key, Report) is not None, report.key)
+            t.put("report", report.key, report, tag="waiting")
+            return report.key
+        return self._transactor.run("report", report.key, op_id, decide, str)
+
+    def delivered(self, key: str, *, op_id: str) -> str:
+        def decide(t: Transaction) -> str:
+            report = t.read("report", key, Report)
+            if report is not None and not report.delivered:
+                t.put("report", key, replace(report, delivered=True), tag="delivered")
+            return key
+        return self._transactor.run("delivered", key, op_id, decide, str)
+
+    def reports(self, *, waiting: bool = False, limit: int = 100) -> Sequence[Report]:
+        page = self._table.page("report", tag="waiting" if waiting else None, limit=limit, newest_first=not waiting)
+        return [msgspec.json.decode(record.body, type=Report) for record in page]
+
+
+def require_epoch(t: Transaction, epoch: int) -> None:
+    """A write of the daemon counts only while its epoch is the current one."""
+    guards.check_epoch(t.read(*DAEMON, DaemonLease), epoch)
