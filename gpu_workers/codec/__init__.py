@@ -1,0 +1,1 @@
+"""The codec track: video experiments. Nothing outside this folder knows what a codec is."""
