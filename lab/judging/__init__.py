@@ -1,0 +1,1 @@
+"""Judging without a clock, disk or network: goals, the Pareto front, its hypervolume, and how sure a difference is."""

@@ -1,0 +1,1 @@
+"""The daemon and those who think for it: reconcile, dispatch, designers, analyst, notebook."""

@@ -1,0 +1,1 @@
+"""Those who propose experiments, all by one protocol: `propose(history, budget, count, seed)`."""
