@@ -1,0 +1,67 @@
+"""The machine lock: a timed section has the machine to itself, everything else shares it.
+
+Two `flock`ed files. The lock itself is held shared or exclusive. Everybody passes the gate first, and a waiting
+exclusive keeps it shut, so that new sharers queue behind it and it is never starved. The kernel frees both files
+when their holder dies, however it dies. The lock is not re-entrant: who asks twice waits for itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def default_path() -> Path:
+    """One lock a user and machine: in the session's run-time folder, else in the folder for temporary files."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = runtime if runtime and os.access(runtime, os.W_OK) else tempfile.gettempdir()
+    return Path(folder) / f"aether-machine-{os.getuid()}.lock"
+
+
+class MachineLock:
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_path()
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Work that may run beside other work, but not beside a timed section."""
+        with _held(self._gate, fcntl.LOCK_EX):
+            lock = _locked(self.path, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """A timed section: waits for all sharers to leave and lets no new one in."""
+        with _held(self._gate, fcntl.LOCK_EX), _held(self.path, fcntl.LOCK_EX):
+            yield
+
+    @property
+    def _gate(self) -> Path:
+        return self.path.with_name(self.path.name + ".gate")
+
+
+@contextmanager
+def _held(path: Path, how: int) -> Iterator[None]:
+    descriptor = _locked(path, how)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path, how: int) -> int:
+    """An open descriptor that holds the lock; closing it lets go. No link is followed: the folder may be public."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, how)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,241 @@
+"""Running phases as plain processes: start one, look at it now and then, and learn how it ended.
+
+A phase gets a session and a scratch folder of its own, an environment of seven names, limits on memory, files and
+time, and a reaper that leaves nothing running. Nothing here blocks: a state machine polls. What comes back is data from
+a stranger: claims are parsed and capped, the log's end is kept, files are collected only if they are plain ones.
+This is no sandbox: it holds programs that fail, not programs that attack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import msgspec
+import psutil
+
+from gpu_workers.claims import ClaimReader
+from gpu_workers.collect import NotCollected, read_plain
+from gpu_workers.phase import DONE, FAILURE_FILE, REFUSED, Failure, PhaseRequest
+from lab.experiment import Reason
+
+LOG_BYTES = 64 << 10
+FILE_BYTES = 4 << 30  # the largest single file that a phase may write
+OPEN_FILES = 1024
+SCRATCH = ".scratch"
+LOOK_INTERVAL_S = 0.2  # between two looks at the memory of the whole family
+STOP_GRACE_S = 2.0  # for the reaper to take its family down, before it is killed from outside
+
+
+class PhaseEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a phase ended: `reason` is None if it is done. Seconds and memory are of the whole family."""
+
+    reason: Reason | None
+    detail: str
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+    log: str
+
+
+class Running(Protocol):
+    def poll(self) -> PhaseEnd | None:
+        """How it ended, or None while it runs. Enforces the limits; to be called often."""
+        ...
+
+    def progress(self) -> list[dict[str, Any]]:
+        """The claims since the last call."""
+        ...
+
+    def kill(self) -> None:
+        """Ends the whole family before it returns; `poll` then tells an end with the reason `crash`."""
+        ...
+
+
+class Runner(Protocol):
+    def start(self, request: PhaseRequest, limit_s: float, memory_mb: int) -> Running: ...
+
+
+class ProcessRunner:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+
+    def start(self, request: PhaseRequest, limit_s: float, memory_mb: int) -> Running:
+        """Starts the phase. The calling thread must outlive it: the kernel ends the phase with that thread."""
+        out = Path(request.out)
+        scratch = out / SCRATCH
+        scratch.mkdir(parents=True, exist_ok=True)
+        asked = scratch / "request.json"
+        asked.write_bytes(msgspec.json.encode(request))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gpu_workers.phase", str(asked.resolve()), str(os.getpid())], cwd=scratch,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            env=_environment(scratch, request.threads), bufsize=0)
+        _limit(process.pid, memory_mb)
+        return _Process(process, out, self._clock, limit_s, memory_mb)
+
+
+class _Process:
+    def __init__(self, process: subprocess.Popen[bytes], out: Path, clock: Callable[[], float], limit_s: float,
+                 memory_mb: int) -> None:
+        self._process, self._out, self._clock = process, out, clock
+        self._limit_s, self._memory_mb = limit_s, memory_mb
+        self._started, self._next_look = clock(), 0.0
+        self._peak_mb, self._log = 0.0, b""
+        self._claims: list[dict[str, Any]] = []
+        self._reader = ClaimReader()
+        self._verdict: Failure | None = None  # why we ended it, if we did
+        self._end: PhaseEnd | None = None
+        for pipe in (_pipe(process.stdout), _pipe(process.stderr)):
+            os.set_blocking(pipe.fileno(), False)
+
+    def poll(self) -> PhaseEnd | None:
+        if self._end is None:
+            self._drain()
+            self._enforce()
+            if self._end is None:
+                self._reap(os.WNOHANG)
+        return self._end
+
+    def progress(self) -> list[dict[str, Any]]:
+        if self._end is None:
+            self._drain()
+        claims, self._claims = self._claims, []
+        return claims
+
+    def kill(self) -> None:
+        self._finish_off(Failure(reason="crash", detail="stopped by the worker"))
+
+    def _enforce(self) -> None:
+        now = self._clock()
+        if now - self._started > self._limit_s:
+            self._finish_off(Failure(reason="timeout", detail=f"still running after {self._limit_s:g} s"))
+        elif now >= self._next_look:
+            self._next_look = now + LOOK_INTERVAL_S
+            used_mb = _family_mb(self._process.pid)
+            self._peak_mb = max(self._peak_mb, used_mb)
+            if used_mb > self._memory_mb:
+                self._finish_off(Failure(reason="memory", detail=f"{used_mb:.0f} MB of {self._memory_mb} MB in use"))
+
+    def _finish_off(self, why: Failure) -> None:
+        """Ends the family: by its reaper, which leaves none; by the session, if the reaper does not answer."""
+        if self._end is not None:
+            return
+        self._verdict = why
+        family = _family(self._process.pid)
+        self._process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_GRACE_S
+        while self._end is None and time.monotonic() < deadline:
+            self._reap(os.WNOHANG)
+            time.sleep(0.002)
+        if self._end is None:
+            for member in family:
+                _kill(member)
+            self._reap(0)
+
+    def _reap(self, options: int) -> None:
+        pid, status, usage = os.wait4(self._process.pid, options)
+        if pid == 0:
+            return
+        code = self._process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = self._clock() - self._started
+        self._drain()
+        failure = self._verdict or self._failure(code)
+        self._end = PhaseEnd(
+            reason=failure.reason if failure else None, detail=failure.detail if failure else "", seconds=seconds,
+            cpu_s=usage.ru_utime + usage.ru_stime, peak_mb=max(self._peak_mb, usage.ru_maxrss / 1024),
+            log=self._log.decode(errors="replace"))
+        for pipe in (_pipe(self._process.stdout), _pipe(self._process.stderr)):
+            pipe.close()
+        shutil.rmtree(self._out / SCRATCH, ignore_errors=True)
+
+    def _failure(self, code: int) -> Failure | None:
+        if code == DONE:
+            return None
+        if code == REFUSED:
+            return self._told_failure()
+        if code > 128 or code < 0:
+            number = -code if code < 0 else code - 128
+            return Failure(reason="crash", detail=f"killed by signal {number} ({signal.strsignal(number) or '?'})")
+        return Failure(reason="crash", detail=self._last_line() or f"exit code {code}")
+
+    def _told_failure(self) -> Failure:
+        try:
+            told = msgspec.json.decode(read_plain(self._out, FAILURE_FILE, 4096), type=Failure)
+        except (NotCollected, msgspec.DecodeError):
+            return Failure(reason="crash", detail="the phase said that it failed, and did not say why")
+        return Failure(reason=told.reason, detail=told.detail[:1000])
+
+    def _last_line(self) -> str:
+        lines = self._log.decode(errors="replace").strip().splitlines()
+        return lines[-1][:500] if lines else ""
+
+    def _drain(self) -> None:
+        self._claims += self._reader.feed(_read(_pipe(self._process.stdout)))
+        self._log = (self._log + _read(_pipe(self._process.stderr)))[-LOG_BYTES:]
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None  # opened by `start`
+    return pipe
+
+
+def _read(pipe: IO[bytes]) -> bytes:
+    """What the pipe holds now; at most 4 MiB, so that a flood cannot keep us here."""
+    pieces: list[bytes] = []
+    while len(pieces) < 64:
+        piece = pipe.read(1 << 16)
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _environment(scratch: Path, threads: int) -> dict[str, str]:
+    """Nothing of the worker's own: a phase sees no credentials and behaves alike everywhere."""
+    ours = [entry for entry in sys.path if entry and os.path.isdir(entry) and not entry.startswith(sys.prefix)
+            and not entry.startswith(sys.base_prefix)]
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(scratch.resolve()),
+            "TMPDIR": str(scratch.resolve()), "LANG": "C.UTF-8", "TZ": "UTC", "OMP_NUM_THREADS": str(threads),
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).resolve().parents[1]), *ours])}
+
+
+def _limit(pid: int, memory_mb: int) -> None:
+    """Set from outside right after the start; everything that the phase starts inherits them."""
+    data = memory_mb << 20
+    for limit, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, OPEN_FILES),
+                        (resource.RLIMIT_FSIZE, FILE_BYTES), (resource.RLIMIT_DATA, data)):
+        resource.prlimit(pid, limit, (most, most))
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        head = psutil.Process(pid)
+        return [head, *head.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _family_mb(pid: int) -> float:
+    """Resident memory of all of them. What they share is counted more than once, so the figure is an upper bound."""
+    total = 0
+    for member in _family(pid):
+        try:
+            total += member.memory_info().rss
+        except psutil.Error:  # it ended meanwhile
+            continue
+    return total / (1 << 20)
+
+
+def _kill(member: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        member.kill()

@@ -1,0 +1,167 @@
+"""Phases run as processes of their own: limits hold, ends are told, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from gpu_workers.claims import ClaimReader, parse_claim
+from gpu_workers.collect import NotCollected, collect
+from gpu_workers.phase import PhaseRequest
+from gpu_workers.runner import PhaseEnd, ProcessRunner, Running
+from lab.experiment import Spec
+
+SPEC = Spec(track="curve", family="line", params={"x": 3}, clips="c" * 64, seed=1, protocol=1)
+
+
+def start(entry: str, out: Path, limit_s: float = 60, memory_mb: int = 2048) -> Running:
+    request = PhaseRequest(entry=f"support.phases:{entry}", spec=SPEC, out=str(out))
+    return ProcessRunner().start(request, limit_s, memory_mb)
+
+
+def finish(running: Running) -> PhaseEnd:
+    while (end := running.poll()) is None:
+        time.sleep(0.01)
+    return end
+
+
+def pids(out: Path, count: int) -> list[int]:
+    path = out / "pids"
+    while not path.exists() or len(path.read_text().splitlines()) < count:
+        time.sleep(0.01)
+    return [int(line) for line in path.read_text().splitlines()]
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_phase_that_works_is_done_and_its_claims_and_log_are_kept_apart(tmp_path: Path) -> None:
+    running = start("fit", tmp_path)
+    end = finish(running)
+    assert end.reason is None, end
+    assert running.progress() == [{"step": 1, "loss": None, "note": "started"}]
+    assert end.log == "a stray print is log, not progress\n"
+    assert collect(tmp_path, ("result.txt",), 1 << 20) == {"result.txt": tmp_path / "result.txt"}
+    assert 0 < end.cpu_s
+    assert 5 < end.peak_mb < 500
+    assert os.listdir(tmp_path) == ["result.txt"]
+
+
+@pytest.mark.parametrize(("entry", "reason", "detail"), [
+    ("refuse", "bad_output", "line gave 3 frames of 4"),
+    ("crash", "crash", "KeyError: 'lost'"),
+    ("exhaust", "memory", "out of memory"),
+])
+def test_a_failure_has_its_reason(tmp_path: Path, entry: str, reason: str, detail: str) -> None:
+    end = finish(start(entry, tmp_path))
+    assert (end.reason, end.detail) == (reason, detail)
+
+
+def test_memory_is_counted_over_the_whole_family(tmp_path: Path) -> None:
+    end = finish(start("grow", tmp_path, memory_mb=250))
+    assert end.reason == "memory", end
+
+
+def test_the_time_limit_takes_the_whole_family_though_it_ignores_sigterm(tmp_path: Path) -> None:
+    running = start("hang_with_family", tmp_path, limit_s=3)
+    family = pids(tmp_path, 2)
+    end = finish(running)
+    assert end.reason == "timeout"
+    assert end.detail == "still running after 3 s"
+    assert not any(alive(pid) for pid in family)
+
+
+def test_a_daemon_does_not_outlive_the_phase_that_left_it(tmp_path: Path) -> None:
+    end = finish(start("leave_a_daemon", tmp_path))
+    assert end.reason is None
+    assert not any(alive(pid) for pid in pids(tmp_path, 1))
+
+
+def test_kill_returns_when_nothing_runs_any_more(tmp_path: Path) -> None:
+    running = start("hang_with_family", tmp_path)
+    family = pids(tmp_path, 2)
+    running.kill()
+    assert not any(alive(pid) for pid in family)
+    assert finish(running).detail == "stopped by the worker"
+
+
+def test_a_worker_that_is_killed_takes_its_phase_along(tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", f"""
+import sys, time; sys.path[:0] = {sys.path!r}
+from gpu_workers.runner import ProcessRunner
+from gpu_workers.phase import PhaseRequest
+from lab.experiment import Spec
+spec = Spec(track="curve", family="line", params={{}}, clips="c", seed=1, protocol=1)
+ProcessRunner().start(PhaseRequest(entry="support.phases:hang_with_family", spec=spec, out={str(tmp_path)!r}), 60, 999)
+time.sleep(600)
+"""])
+    family = pids(tmp_path, 2)
+    worker.kill()
+    worker.wait()
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in family) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(alive(pid) for pid in family)
+
+
+def test_a_phase_sees_none_of_the_workers_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    assert finish(start("environment", tmp_path)).reason is None
+    names = set((tmp_path / "names").read_text().split())
+    assert names - {"LC_CTYPE"} == {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "OMP_NUM_THREADS", "PYTHONPATH"}
+    assert Path((tmp_path / "cwd").read_text()).is_relative_to(tmp_path)
+
+
+def test_a_flood_is_drained_and_the_logs_end_is_kept(tmp_path: Path) -> None:
+    end = finish(start("flood", tmp_path))
+    assert end.reason is None
+    assert end.log.endswith("the end\n")
+    assert len(end.log) == 64 << 10
+
+
+def test_only_plain_files_are_collected(tmp_path: Path) -> None:
+    assert finish(start("links", tmp_path)).reason is None
+    with pytest.raises(NotCollected, match=r"result\.txt"):
+        collect(tmp_path, ("result.txt",), 1 << 20)
+
+
+def test_what_is_missing_too_large_linked_or_oddly_named_is_not_collected(tmp_path: Path) -> None:
+    streams = tmp_path / "streams"
+    streams.mkdir()
+    (streams / "a.aec").write_bytes(b"x" * 100)
+    assert collect(tmp_path, ("streams/",), 100) == {"streams/a.aec": streams / "a.aec"}
+    for outputs, cap in ((("streams/",), 99), (("none",), 99), (("streams",), 999), (("../out",), 999)):
+        with pytest.raises(NotCollected):
+            collect(tmp_path, outputs, cap)
+    os.mkfifo(streams / "pipe")
+    with pytest.raises(NotCollected):
+        collect(tmp_path, ("streams/",), 1000)
+    (streams / "pipe").unlink()
+    os.link(streams / "a.aec", streams / "b.aec")
+    with pytest.raises(NotCollected):
+        collect(tmp_path, ("streams/",), 1000)
+
+
+@pytest.mark.parametrize("line", [b"[1]", b"{}", b"3", b'{"a": [1]}', b'{"A b": 1}', b'{"a": 1e300}', b"\xff\xfe",
+                                  b'{"a": "' + b"x" * 300 + b'"}', b"{" * 5000, b'{"a": "\\u001b[2J"}'])
+def test_a_claim_of_another_shape_is_dropped(line: bytes) -> None:
+    assert parse_claim(line) is None
+
+
+def test_claims_are_read_in_any_pieces_and_capped_in_all() -> None:
+    reader = ClaimReader()
+    data = b'{"step": 1}\n' + b"x" * 5000 + b'\n{"step": 2}\n'
+    claims: list[dict[str, Any]] = []
+    for at in range(0, len(data), 7):
+        claims += reader.feed(data[at:at + 7])
+    assert claims == [{"step": 1}, {"step": 2}]
+    assert sum(len(reader.feed(b'{"step": 3}\n' * 1000)) for _ in range(200)) < 100_000
+    assert reader.feed(b'{"step": 4}\n') == []

@@ -1,0 +1,78 @@
+"""Entries for the phase tests: small functions that end in every way a phase can end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gpu_workers.phase import Box, Refuse
+
+STUBBORN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1], "a").write(f"{os.getpid()}\\n")
+time.sleep(600)
+"""
+
+
+def fit(box: Box) -> None:
+    print("a stray print is log, not progress", flush=True)
+    box.progress(step=1, loss=float("nan"), note="started")
+    (box.out / "result.txt").write_text(f"{box.spec.params['x']} {len(box.clips)} {box.threads}")
+
+
+def refuse(box: Box) -> None:
+    raise Refuse("bad_output", f"{box.spec.family} gave 3 frames of 4")
+
+
+def crash(box: Box) -> None:
+    raise KeyError("lost")
+
+
+def exhaust(box: Box) -> None:
+    block = bytearray(1 << 34)
+    print(len(block))
+
+
+def grow(box: Box) -> None:
+    """Spreads its memory over two processes, each below the limit of one."""
+    child = subprocess.Popen([sys.executable, "-c", "b = bytearray(b'x' * (150 << 20)); import time; time.sleep(600)"])
+    own = bytearray(b"x" * (150 << 20))
+    child.wait()
+    print(len(own))
+
+
+def hang_with_family(box: Box) -> None:
+    """A child and a grandchild that ignore SIGTERM, the latter in a session of its own and already an orphan."""
+    pids = str(box.out / "pids")
+    subprocess.Popen([sys.executable, "-c", STUBBORN, pids])
+    daemon = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}, {pids!r}])"
+    subprocess.Popen([sys.executable, "-c", daemon], start_new_session=True).wait()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    box.progress(family="started")
+    while True:
+        time.sleep(600)
+
+
+def leave_a_daemon(box: Box) -> None:
+    pids = box.out / "pids"
+    subprocess.Popen([sys.executable, "-c", STUBBORN, str(pids)], start_new_session=True)
+    while not pids.exists() or not pids.read_text().strip():
+        time.sleep(0.01)
+
+
+def flood(box: Box) -> None:
+    os.write(2, b"x" * (200 << 10) + b"\nthe end\n")
+
+
+def links(box: Box) -> None:
+    (box.out / "result.txt").symlink_to("/etc/hostname")
+
+
+def environment(box: Box) -> None:
+    (box.out / "names").write_text(" ".join(sorted(os.environ)))
+    (box.out / "cwd").write_text(str(Path.cwd()))
