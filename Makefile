@@ -1,0 +1,58 @@
+# The front desk: sets up, runs, checks. `make` alone lists what there is. Run it here, or with make -C.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-ci soak lint lock bench clean
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
+
+PYTHON ?=
+TORCH ?=
+MINUTES ?= 60
+JOBS ?= 2
+UPGRADE ?=
+RUN := .venv/bin/python -m
+export PYTHON
+
+ifeq ($(wildcard pyproject.toml),)
+$(error run make in the repository's root, or say where it is: make -C PATH)
+endif
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+setup: ## .venv/bin/aether, ready; TORCH=cpu or TORCH=cuda adds the learned codecs
+	@requirements/sync $(if $(TORCH),learned $(TORCH),core)
+	@echo "ready: .venv/bin/aether"
+
+demo: ## real codec experiments on the footage in clips/, with a report; run again, it carries on
+	@requirements/sync core
+	@.venv/bin/aether demo
+
+lint: ## ruff, mypy --strict and the rooms' import arrows
+	@requirements/sync dev
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+	@.venv/bin/lint-imports
+
+test: lint ## lint and the tests of every change (under 10 minutes on 2 cores)
+	@$(RUN) pytest -n $(JOBS) -m "not ci and not soak" --cov --cov-report=term --cov-fail-under=85
+
+test-ci: ## tests that need torch, Java, the emulator or many killed processes
+	@requirements/sync learned $(TORCH)
+	@tests/support/aws/install
+	@$(RUN) pytest -n $(JOBS) -m ci
+
+soak: ## long tests for MINUTES=60; says what it has done and goes on from there
+	@requirements/sync learned $(TORCH)
+	@AETHER_SOAK_MINUTES=$(MINUTES) $(RUN) pytest -s -m soak --timeout=0
+
+bench: ## every benchmark, each printed as a table
+	@requirements/sync dev
+	@for file in benchmarks/[a-z]*.py; do $(RUN) benchmarks.$$(basename "$$file" .py); done
+
+lock: ## requirements/*.txt again from pyproject.toml; UPGRADE=1 for newer releases
+	@requirements/lock $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what was built here; a lab's own folder stays
+	@rm -rf .venv .coverage .*_cache build *.egg-info tests/support/aws/node_modules
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
