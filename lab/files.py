@@ -104,7 +104,7 @@ def _plain_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Unavailable(f"the disk that holds {path} is full; free some space, no finished work is lost") from error
+            raise Unavailable(f"the disk of {path} is full; free some space, no finished work is lost") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise Unavailable(f"cannot write {path}: {error.strerror}; make the folder writable") from error
         raise Unavailable(f"{path}: {error.strerror}") from error

@@ -74,9 +74,10 @@ class Ledger:
             experiment = _experiment(t, id)
             guards.check_move(experiment, "running")
             guards.check_unreserved(experiment)
-            reservation = self.accounts.take(t, f"{id}.{experiment.fence + 1}", amount, budgets, "attempt", id, price_usd_h)
-            _save(t, replace(experiment, reservation=reservation))
-            return reservation
+            pays = f"{id}.{experiment.fence + 1}"  # the attempt that this money is for
+            self.accounts.take(t, pays, amount, budgets, "attempt", id, price_usd_h)
+            _save(t, replace(experiment, reservation=pays))
+            return pays
         return self._transactor.run("reserve", id, op_id, decide, str)
 
     # ------------------------------------------------------------------ the worker's calls

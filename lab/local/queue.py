@@ -1,4 +1,4 @@
-"""A queue of hints on SQLite, beside the ledger's records. What it loses or repeats does no harm: leases are the truth."""
+"""A queue of hints on SQLite, beside the ledger's records. What it loses or repeats does no harm: leases decide."""
 
 from __future__ import annotations
 

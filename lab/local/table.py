@@ -159,7 +159,7 @@ def _plain_errors(path: str) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         said = str(error)
         if "full" in said:
-            raise Unavailable(f"the disk that holds {path} is full; free some space, no finished work is lost") from error
+            raise Unavailable(f"the disk of {path} is full; free some space, no finished work is lost") from error
         if "readonly" in said or "unable to open" in said:
             raise Unavailable(f"cannot write {path}; make the folder writable or choose another --backend") from error
         if "locked" in said or "busy" in said:
