@@ -1,0 +1,294 @@
+"""The worker: takes one experiment at a time, runs its phases, and reports what came out under its lease.
+
+A state machine: `step()` does one bounded piece of work and gives the seconds until it wants to be called again. Clock,
+processes, files and the ledger come from outside. What it promises: every write carries its fence; a phase that ended
+is not run again; when no heartbeat was acknowledged for lease - grace on its own clock it stops itself, phases and all;
+what it was doing is given back at an interruption, and nobody is blamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+
+from gpu_workers.collect import NotCollected
+from gpu_workers.runner import PhaseEnd, Runner, Running
+from gpu_workers.workspace import Workspace
+from lab.backend import Backend, Message
+from lab.clock import Clock
+from lab.control import Beat
+from lab.errors import Damaged, NotFound, Refused, Stale, Unavailable
+from lab.experiment import Checkpoint, Experiment, Outcome, Reason, Scores
+from lab.judging.goals import judge, succeeded
+from lab.probe import Probe, silent
+from lab.track import Goal, Phase, Track
+
+IDLE_S = 0.2  # between two looks into an empty queue
+POLL_S = 0.05  # between two looks at a running phase
+RETRY_S = 1.0  # after the backend could not be reached
+SCORES = "scores.json"
+DETAIL = 500  # characters of a failure that go into the ledger; the log's end is kept as an artefact
+
+log = structlog.get_logger("worker")
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    device_class: str
+    job_classes: tuple[str, ...] = ("cpu",)
+    threads: int = 1
+    lease_s: float = 60.0
+    beat_s: float = 5.0
+    grace_s: float = 15.0
+    phase_s: float = 600.0
+    memory_mb: int = 4096
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is given: the parts that the simulator replaces."""
+
+    backend: Backend
+    runner: Runner
+    workspace: Callable[[Experiment], Workspace]  # a fresh one for each attempt
+    track: Callable[[str], Track]
+    goals: Callable[[Experiment], tuple[Goal, ...]]
+    clock: Clock
+    probe: Probe = silent
+
+
+@dataclass
+class Job:
+    """One attempt, as its worker sees it."""
+
+    message: Message
+    queue: str
+    experiment: Experiment
+    fence: int
+    track: Track
+    workspace: Workspace
+    started: float
+    acknowledged: float  # when a heartbeat was last known to have arrived
+    next_beat: float
+    beats: int = 0
+    phase: Phase | None = None
+    running: Running | None = None
+    progress: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    outcome: Outcome | None = None
+
+
+class Worker:
+    """See the module. One `Worker` runs in one process."""
+
+    def __init__(self, config: WorkerConfig, around: Surroundings) -> None:
+        self._config, self._around = config, around
+        self._ledger, self._now = around.backend.ledger, around.clock.monotonic
+        self._delivery: tuple[str, Message] | None = None
+        self._asked = 0.0  # when this delivery was first claimed: the lease may run from there if the reply was lost
+        self._job: Job | None = None
+        self._interrupted = ""
+
+    @property
+    def idle(self) -> bool:
+        return self._job is None and self._delivery is None
+
+    def interrupt(self, why: str) -> None:
+        """We were told to go: at the next step the phase is stopped and the work given back."""
+        self._interrupted = why
+
+    def step(self) -> float:
+        """One bounded piece of work; gives the seconds until the next is due."""
+        try:
+            return self._turn()
+        except Stale as error:
+            return self._drop(str(error))
+        except Unavailable as error:
+            log.warning("backend unavailable", error=str(error))
+            return self._outlast()
+
+    # ------------------------------------------------------------------ the states
+
+    def _turn(self) -> float:
+        if self._interrupted:
+            return self._give_back()
+        if self._job is None:
+            return self._claim() if self._delivery else self._receive()
+        self._beat(self._job)
+        if self._job.outcome is not None:
+            return self._finish(self._job, self._job.outcome)
+        if self._job.running is not None and self._job.phase is not None:
+            return self._watch(self._job, self._job.phase, self._job.running)
+        return self._begin(self._job)
+
+    def _receive(self) -> float:
+        for name in self._config.job_classes:
+            message = self._around.backend.queues[name].receive(self._config.lease_s)
+            if message is not None:
+                self._delivery, self._asked = (name, message), self._now()
+                return 0.0
+        return IDLE_S
+
+    def _claim(self) -> float:
+        """Under the receipt as its op_id, so a lost reply is asked for again and a second delivery is a second try."""
+        assert self._delivery is not None
+        name, message = self._delivery
+        try:
+            fence = self._ledger.claim(message.body, worker=self._config.name, device_class=self._config.device_class,
+                                       op_id=f"claim.{message.id}.{message.receipt}")
+            experiment = self._ledger.experiment(message.body)
+            if experiment.fence != fence:
+                raise Stale(f"{experiment.id} was claimed by another worker since")
+        except (Refused, NotFound) as refusal:
+            log.debug("nothing to claim", experiment=message.body, why=str(refusal))
+            self._around.backend.queues[name].done(message)
+            self._delivery = None
+            return 0.0
+        self._job = self._new_job(name, message, experiment, fence)
+        self._delivery = None
+        return 0.0
+
+    def _new_job(self, queue: str, message: Message, experiment: Experiment, fence: int) -> Job:
+        return Job(message, queue, experiment, fence, self._around.track(experiment.spec.track),
+                   self._around.workspace(experiment), started=self._asked, acknowledged=self._asked,
+                   next_beat=self._now())
+
+    def _begin(self, job: Job) -> float:
+        """Start the first phase that is not done; with none left, judge what was measured."""
+        done = job.experiment.checkpoints
+        waiting = [p for p in job.track.phases(job.experiment.spec) if not (p.name in done and done[p.name].done)]
+        if not waiting:
+            job.outcome = self._judged(job)
+            return 0.0
+        job.phase = waiting[0]
+        try:
+            request = job.workspace.request(job.experiment, job.phase, self._config.threads)
+        except (NotFound, Damaged) as fault:
+            job.outcome = _failed("harness_fault", str(fault))
+            return 0.0
+        self._around.probe("phase.start.before")
+        limit_s = min(job.phase.limit_s, self._config.phase_s)
+        job.running = self._around.runner.start(request, limit_s, min(job.phase.memory_mb, self._config.memory_mb))
+        self._around.probe("phase.start.after")
+        return POLL_S
+
+    def _watch(self, job: Job, phase: Phase, running: Running) -> float:
+        for claim in running.progress():
+            job.progress = claim
+        end = running.poll()
+        if end is None:
+            return min(POLL_S, max(job.next_beat - self._now(), 0.0))
+        self._around.probe("phase.end.before")
+        job.seconds[phase.name] = end.seconds
+        self._record(job, phase, end)
+        job.running, job.progress = None, {}
+        self._around.probe("phase.end.after")
+        return 0.0
+
+    def _record(self, job: Job, phase: Phase, end: PhaseEnd) -> None:
+        """Keep what the phase left, and its log's end, before anyone is told that it is done."""
+        outputs: dict[str, str] = {}
+        if end.log:
+            outputs["log.txt"] = self._around.backend.store.put_bytes(end.log.encode())
+        if end.reason is None:
+            try:
+                outputs |= job.workspace.keep(phase)
+            except NotCollected as missing:
+                end = msgspec.structs.replace(end, reason="bad_output", detail=str(missing))
+        if end.reason is not None:
+            job.outcome = _failed(_blamed(end.reason, phase), f"{phase.name}: {end.detail}")
+        checkpoint = Checkpoint(outputs=outputs, done=end.reason is None, seconds=end.seconds)
+        self._ledger.checkpointed(job.experiment.id, job.fence, phase.name, checkpoint,
+                                  op_id=f"{job.experiment.id}.{job.fence}.checkpoint.{phase.name}")
+        done = {**job.experiment.checkpoints, phase.name: checkpoint}
+        job.experiment = msgspec.structs.replace(job.experiment, checkpoints=done)
+
+    def _judged(self, job: Job) -> Outcome:
+        """The last phase's scores against the goals. What cannot be read is our fault: that phase is trusted."""
+        last = job.track.phases(job.experiment.spec)[-1].name
+        outputs = job.experiment.checkpoints[last].outputs
+        try:
+            scores = msgspec.json.decode(self._around.backend.store.read(outputs[SCORES]), type=Scores)
+        except (KeyError, NotFound, Damaged, msgspec.DecodeError) as fault:
+            return _failed("harness_fault", f"{last} left no readable {SCORES}: {fault}")
+        kept = {name: outputs[name] for name in scores.artefacts.values() if name in outputs}
+        scores = msgspec.structs.replace(scores, artefacts=kept)
+        exempt = job.track.not_applicable(job.experiment.spec)
+        met = succeeded(judge(self._around.goals(job.experiment), scores, exempt))
+        return Outcome(verdict="success" if met else "partial", scores=scores)
+
+    def _finish(self, job: Job, outcome: Outcome) -> float:
+        used_s = self._now() - job.started
+        try:
+            self._ledger.finish(job.experiment.id, job.fence, outcome, used_s=used_s, phases=job.seconds,
+                                op_id=f"{job.experiment.id}.{job.fence}.finish")
+        except Stale:
+            raise
+        except Refused as refusal:  # the scores were not fit for the ledger: a metric is NaN, say
+            job.outcome = _failed("harness_fault", str(refusal))
+            return 0.0
+        self._around.backend.queues[job.queue].done(job.message)
+        self._leave(job)
+        return 0.0
+
+    # ------------------------------------------------------------------ the lease
+
+    def _beat(self, job: Job) -> None:
+        now = self._now()
+        if now < job.next_beat:
+            return
+        phase = job.phase.name if job.phase else ""
+        beat = Beat(fence=job.fence, n=job.beats + 1, used_s=now - job.started, phase=phase, progress=job.progress)
+        self._ledger.beat(job.experiment.id, beat)
+        self._around.backend.queues[job.queue].extend(job.message, self._config.lease_s)
+        job.beats, job.acknowledged, job.next_beat = job.beats + 1, now, now + self._config.beat_s
+
+    def _outlast(self) -> float:
+        """The backend is away. Wait for it, but not beyond the lease."""
+        job = self._job
+        if job is not None and self._now() - job.acknowledged > self._config.lease_s - self._config.grace_s:
+            return self._drop("no heartbeat was acknowledged for lease - grace")
+        return RETRY_S
+
+    def _drop(self, why: str) -> float:
+        """The attempt is no longer ours: stop it and leave no trace in the ledger. The hint goes as well."""
+        job = self._job
+        if job is not None:
+            log.info("attempt dropped", experiment=job.experiment.id, fence=job.fence, why=why)
+            self._leave(job)
+        self._delivery = None
+        return IDLE_S
+
+    def _give_back(self) -> float:
+        """Interrupted: stop the phase, hand the lease back, and offer the work to others."""
+        job, why = self._job, self._interrupted
+        if job is not None:
+            if job.running is not None:
+                job.running.kill()
+            self._ledger.release(job.experiment.id, job.fence, "interrupted", used_s=self._now() - job.started,
+                                 detail=why, op_id=f"{job.experiment.id}.{job.fence}.release")
+            self._around.backend.queues[job.queue].give_back(job.message)
+            self._leave(job)
+        elif self._delivery is not None:
+            self._around.backend.queues[self._delivery[0]].give_back(self._delivery[1])
+            self._delivery = None
+        self._interrupted = ""
+        return IDLE_S
+
+    def _leave(self, job: Job) -> None:
+        if job.running is not None:
+            job.running.kill()
+        job.workspace.clean()
+        self._job = None
+
+
+def _failed(reason: Reason, detail: str) -> Outcome:
+    return Outcome(verdict="failed", reason=reason, detail=detail[:DETAIL])
+
+
+def _blamed(reason: Reason, phase: Phase) -> Reason:
+    """A crash of trusted code is ours. A limit that it hit may well be the candidate's."""
+    return "harness_fault" if phase.trusted and reason == "crash" else reason

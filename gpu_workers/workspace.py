@@ -1,0 +1,82 @@
+"""The folder in which one attempt works: inputs laid out as links to verified bytes, outputs taken from it, then gone.
+
+Inputs come from the store, checked against their hashes; a clip or an earlier output that is missing or damaged is the
+harness's fault, never the candidate's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from gpu_workers.collect import collect
+from gpu_workers.phase import BoundClip, PhaseRequest
+from lab.backend import Store
+from lab.experiment import Checkpoint, Dataset, Experiment
+from lab.track import Phase
+
+OUTPUT_BYTES = 2 << 30  # all the outputs of a phase together
+ARTEFACTS = "artefacts/"  # a folder in which any phase may leave what later readers need
+
+
+class Workspace(Protocol):
+    """Where the phases of one attempt run. The simulator has one of its own."""
+
+    def request(self, experiment: Experiment, phase: Phase, threads: int) -> PhaseRequest: ...
+
+    def keep(self, phase: Phase) -> dict[str, str]:
+        """Store what the phase left; output name → hash. Raises NotCollected."""
+        ...
+
+    def clean(self) -> None: ...
+
+
+class FolderWorkspace:
+    """Implements `Workspace` in `folder`, which is this attempt's own."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._folder, self._store = folder, store
+
+    def request(self, experiment: Experiment, phase: Phase, threads: int) -> PhaseRequest:
+        """Everything that the phase declared as its input, bound. Raises NotFound or Damaged."""
+        out = self._folder / phase.name
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        roles = {name.partition(":")[2] for name in phase.inputs if name.startswith("clips:")}
+        earlier = {name: self._lay_out(name, experiment.checkpoints) for name in phase.inputs
+                   if not name.startswith("clips:")}
+        return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(out), threads=threads,
+                            clips=self._clips(experiment.spec.clips, roles), inputs=earlier,
+                            timed=experiment.purpose != "explore")
+
+    def keep(self, phase: Phase) -> dict[str, str]:
+        out = self._folder / phase.name
+        declared = [*phase.outputs, *([ARTEFACTS] if (out / ARTEFACTS).is_dir() else [])]
+        return {name: self._store.put(path) for name, path in collect(out, tuple(declared), OUTPUT_BYTES).items()}
+
+    def clean(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _clips(self, dataset: str, roles: set[str]) -> tuple[BoundClip, ...]:
+        if not roles:
+            return ()
+        clips = msgspec.json.decode(self._store.read(dataset), type=Dataset).clips
+        return tuple(BoundClip(name=clip.name, hash=clip.hash, role=clip.role, path=str(self._store.fetch(clip.hash)),
+                               facts=clip.facts) for clip in clips if clip.role in roles)
+
+    def _lay_out(self, name: str, checkpoints: dict[str, Checkpoint]) -> str:
+        """`encode/streams/` becomes a folder of links, `train/weights` one link."""
+        phase, _, output = name.partition("/")
+        target = self._folder / "in" / phase
+        shutil.rmtree(target / output, ignore_errors=True)
+        for kept, hash in checkpoints[phase].outputs.items():
+            if kept == output or (output.endswith("/") and kept.startswith(output)):
+                link = target / kept
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.unlink(missing_ok=True)
+                os.symlink(self._store.fetch(hash), link)
+        return str(target / output)
