@@ -7,6 +7,7 @@ names the version that it saw (0: the record must not exist), and each check nam
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -23,6 +24,11 @@ class Record(msgspec.Struct, frozen=True):
     body: bytes
     tag: str = ""
 
+    def digest(self) -> bytes:
+        """SHA-256 over everything above: stored beside the record and compared at every read."""
+        head = f"{self.kind}\0{self.id}\0{self.version}\0{self.tag}\0".encode()
+        return hashlib.sha256(head + self.body).digest()
+
 
 class Write(msgspec.Struct, frozen=True):
     """Put this body if the record still has version `expected`; it then has `expected + 1`."""
@@ -32,6 +38,10 @@ class Write(msgspec.Struct, frozen=True):
     expected: int
     body: bytes
     tag: str = ""
+
+    def record(self) -> Record:
+        """What stands in the table once this is committed."""
+        return Record(self.kind, self.id, self.expected + 1, self.body, self.tag)
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -6,7 +6,6 @@ same code and is what the simulator uses.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,11 +70,11 @@ class SqliteTable:
             for check in checks:
                 self._expect(check.kind, check.id, check.expected)
             with _plain_errors(self.path):
-                self._db.executemany(PUT, [_row(w.kind, w.id, w.expected + 1, w.tag, w.body) for w in writes])
+                self._db.executemany(PUT, [_row(write.record()) for write in writes])
 
     def set(self, kind: str, id: str, body: bytes, tag: str = "") -> None:
         with self.session(), _plain_errors(self.path):
-            self._db.execute(PUT, _row(kind, id, 1, tag, body))
+            self._db.execute(PUT, _row(Record(kind, id, 1, body, tag)))
 
     def delete(self, kind: str, ids: Iterable[str]) -> None:
         with self.session(), _plain_errors(self.path):
@@ -110,12 +109,12 @@ class SqliteTable:
         """(kind, id) of every record whose bytes do not match their hash. Reads the whole table."""
         with _plain_errors(self.path):
             rows = self._db.execute("SELECT kind, id, version, body, tag, digest FROM records")
-            return [(row[0], row[1]) for row in rows if _digest(*_digested(row)) != row[5]]
+            return [(row[0], row[1]) for row in rows if _record(row).digest() != row[5]]
 
     def restore(self, record: Record) -> None:
         """Put a record as it was, version and all: for `aether doctor` alone."""
         with self.session(), _plain_errors(self.path):
-            self._db.execute(PUT, _row(record.kind, record.id, record.version, record.tag, record.body))
+            self._db.execute(PUT, _row(record))
 
     def integrity(self) -> str:
         """SQLite's own check of the file: `ok`, or its first complaint."""
@@ -130,25 +129,21 @@ class SqliteTable:
             raise Conflict(f"{kind} {id} was changed by another writer")
 
 
-def _digest(kind: str, id: str, version: int, tag: str, body: bytes) -> bytes:
-    head = f"{kind}\0{id}\0{version}\0{tag}\0".encode()
-    return hashlib.sha256(head + body).digest()
+def _row(record: Record) -> tuple[str, str, int, str, bytes, bytes]:
+    return record.kind, record.id, record.version, record.tag, record.body, record.digest()
 
 
-def _row(kind: str, id: str, version: int, tag: str, body: bytes) -> tuple[str, str, int, str, bytes, bytes]:
-    return kind, id, version, tag, body, _digest(kind, id, version, tag, body)
-
-
-def _digested(row: tuple[str, str, int, bytes, str, bytes]) -> tuple[str, str, int, str, bytes]:
+def _record(row: tuple[str, str, int, bytes, str, bytes]) -> Record:
     kind, id, version, body, tag, _ = row
-    return kind, id, version, tag, bytes(body)
+    return Record(kind, id, version, bytes(body), tag)
 
 
 def _verified(row: tuple[str, str, int, bytes, str, bytes]) -> Record:
-    kind, id, version, tag, body = _digested(row)
-    if _digest(kind, id, version, tag, body) != row[5]:
-        raise Damaged(f"the record {kind} {id} is damaged; run `aether doctor --repair` to restore it from the journal")
-    return Record(kind, id, version, body, tag)
+    record = _record(row)
+    if record.digest() != row[5]:
+        raise Damaged(f"the record {record.kind} {record.id} is damaged; run `aether doctor --repair` to restore it "
+                      f"from the journal")
+    return record
 
 
 @contextmanager
