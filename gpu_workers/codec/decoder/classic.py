@@ -1,0 +1,120 @@
+"""The decoding agent of the family `classic`: HEVC, AV1 and VVC streams, decoded in process by PyAV's decoders.
+
+A CONFIG chunk says how the pictures were coded; each KEY or DELTA chunk is one access unit. The coded picture is cut
+to its content, enlarged to the source's size where it was coded smaller, and rounded to the source's bit depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import av
+import av.error
+import msgspec
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+
+from gpu_workers.codec.contract import Chunk, DecodeInfo, Kind
+from gpu_workers.codec.decoder.errors import BadStream
+from gpu_workers.codec.decoder.header import MAX_PIXELS
+from gpu_workers.codec.decoder.resample import resize, to_depth
+from gpu_workers.codec.frames import Frame, PixelFormat, Plane, VideoInfo
+from gpu_workers.codec.pixels import to_frame
+
+Codec = Literal["hevc", "av1", "vvc"]
+DECODERS: dict[Codec, str] = {"hevc": "hevc", "av1": "libdav1d", "vvc": "vvc"}
+
+
+class Coding(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """How the pictures were coded. `width` and `height` are the coded picture's content; the coded picture may be
+    larger, for an encoder's minimum or for even sides, and is cut to the top left. `extradata` are parameter sets."""
+
+    codec: Codec
+    width: int
+    height: int
+    pix_fmt: PixelFormat
+    extradata: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Coding:
+        try:
+            coding = msgspec.msgpack.decode(data, type=cls)
+        except msgspec.DecodeError as error:
+            raise BadStream(f"the stream does not say how it was coded: {error}") from None
+        if not (0 < coding.width and 0 < coding.height and coding.width * coding.height <= MAX_PIXELS):
+            raise BadStream(f"the stream has no valid coded size: {coding.width}x{coding.height}")
+        return coding
+
+
+def warm() -> None:
+    """Load and open each decoder once, so that a timed decode does not pay for it."""
+    for codec in DECODERS:
+        _open(codec, b"", threads=1)
+
+
+def decode(chunks: Iterable[Chunk], info: DecodeInfo, model: Path | None) -> Iterator[Frame]:
+    """Frames of `info.video`'s layout, in display order. Raises BadStream where a decoder refuses its bytes."""
+    coding: Coding | None = None
+    decoder: VideoCodecContext | None = None
+    for chunk in chunks:
+        if chunk.kind is Kind.CONFIG:
+            yield from _frames(decoder, None, coding, info.video)
+            coding = Coding.from_bytes(chunk.data)
+            decoder = _open(coding.codec, coding.extradata, info.threads)
+        else:
+            yield from _frames(decoder, chunk, coding, info.video)
+    yield from _frames(decoder, None, coding, info.video)
+
+
+def _open(codec: Codec, extradata: bytes, threads: int) -> VideoCodecContext:
+    context = VideoCodecContext.create(DECODERS[codec], "r")
+    context.extradata = extradata or None
+    context.thread_count = threads
+    context.thread_type = "AUTO" if threads > 1 else "SLICE"
+    context.open()
+    return context
+
+
+def _frames(
+    decoder: VideoCodecContext | None, chunk: Chunk | None, coding: Coding | None, video: VideoInfo
+) -> Iterator[Frame]:
+    """The frames that one more access unit sets free, or all that are left where there is none."""
+    if decoder is None or coding is None:
+        if chunk is not None:
+            raise BadStream("the stream is damaged: pictures come before it says how they were coded")
+        return
+    try:
+        for raw in decoder.decode(None if chunk is None else av.Packet(chunk.data)):
+            yield to_source(_content(raw, coding), coding, video)
+    except av.error.FFmpegError as error:
+        raise BadStream(f"the {coding.codec} decoder refuses the stream: {error.strerror}") from None
+
+
+def _content(raw: av.VideoFrame, coding: Coding) -> Frame:
+    layout = raw.format.name.replace("yuvj", "yuv")
+    if layout != coding.pix_fmt or raw.width < coding.width or raw.height < coding.height:
+        raise BadStream(f"the stream holds {raw.width}x{raw.height} {layout} pictures, not those that it announced")
+    whole = to_frame(raw, coding.pix_fmt)
+    shapes = _layout(coding, coding.pix_fmt).plane_shapes
+    return Frame(tuple(plane[: shape[0], : shape[1]] for plane, shape in zip(whole.planes, shapes, strict=True)))
+
+
+def to_source(content: Frame, coding: Coding, video: VideoInfo) -> Frame:
+    """The frame in the source's size, chroma layout and bit depth; each plane is scaled by itself."""
+    depth = _layout(coding, coding.pix_fmt).bit_depth
+    planes: list[Plane] = []
+    for place, shape in enumerate(video.plane_shapes):
+        if place < len(content.planes):
+            planes.append(to_depth(resize(content.planes[place], shape, depth), depth, video.bit_depth))
+        else:  # grey was coded, colour is wanted
+            planes.append(np.full(shape, 1 << (video.bit_depth - 1), video.dtype))
+    return Frame(tuple(planes))
+
+
+def _layout(coding: Coding, pix_fmt: PixelFormat) -> VideoInfo:
+    return VideoInfo(width=coding.width, height=coding.height, fps_num=1, fps_den=1, frames=0, pix_fmt=pix_fmt)

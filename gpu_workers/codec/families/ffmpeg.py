@@ -1,0 +1,126 @@
+"""One run of the ffmpeg binary as an encoder: planar frames go in through a pipe, access units come out of another.
+
+ffmpeg muxes into NUT, which keeps each access unit as the encoder made it, with its presentation time, and can be
+read while it is written. Bounded memory: one frame on its way in, one access unit on its way out. A run that fails
+raises EncoderFailed with ffmpeg's own last line; a run that is abandoned leaves no process behind.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from threading import Thread
+from typing import IO, cast
+
+import av
+import av.error
+import imageio_ffmpeg
+import msgspec
+
+from gpu_workers.codec.frames import Frame, VideoInfo
+from lab.errors import AetherError
+
+_MATRICES = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
+_LOG_TAIL_BYTES = 4096
+
+
+class EncoderFailed(AetherError):
+    """ffmpeg, or the encoder in it, gave up; the message is its last line."""
+
+
+class AccessUnit(msgspec.Struct, frozen=True):
+    """The bytes of one coded picture, in decoding order; `index` is its place in display order."""
+
+    index: int
+    key: bool
+    data: bytes
+    extradata: bytes
+
+
+def look(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> None:
+    """A first pass: the encoder sees the frames and leaves its statistics, no bitstream."""
+    with _running(frames, layout, [*arguments, "-f", "null", "-"]):
+        pass
+
+
+def encode(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> Iterator[AccessUnit]:
+    """The access units of `frames`, all of `layout`, each as soon as the encoder gives it."""
+    with (
+        _running(frames, layout, [*arguments, "-f", "nut", "pipe:1"]) as output,
+        av.open(output, format="nut") as container,
+    ):
+        stream = container.streams.video[0]
+        first: int | None = None
+        for packet in container.demux(stream):
+            if packet.size and packet.pts is not None:
+                first = packet.pts if first is None else first
+                index = (packet.pts - first) * cast(Fraction, packet.time_base) * layout.fps
+                extradata = stream.codec_context.extradata or b""
+                yield AccessUnit(round(index), bool(packet.is_keyframe), bytes(packet), extradata)
+
+
+@contextmanager
+def _running(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> Iterator[IO[bytes]]:
+    """ffmpeg at work, fed by a thread. Leaving the block waits for it, and raises what went wrong."""
+    with tempfile.TemporaryFile() as log:
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y",
+                   *_input(layout), *arguments[:-3], "-fps_mode", "passthrough", *arguments[-3:]]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                   env={**os.environ, "SVT_LOG": "1"})
+        assert process.stdin is not None and process.stdout is not None
+        feeder = _Feeder(frames, process.stdin)
+        feeder.start()
+        try:
+            with suppress(av.error.FFmpegError):  # half a stream: ffmpeg's exit says why, below
+                yield process.stdout
+            process.stdout.read()
+            feeder.join()
+            process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            feeder.join()
+            process.stdout.close()
+        if feeder.error is not None:
+            raise feeder.error
+        if process.returncode != 0:
+            raise EncoderFailed(_last_line(log) or f"ffmpeg ended with code {process.returncode} and no word")
+
+
+class _Feeder(Thread):
+    """Writes frames into the pipe; keeps the error of a source that failed. A closed pipe is ffmpeg's to explain."""
+
+    def __init__(self, frames: Iterable[Frame], pipe: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._frames = frames
+        self._pipe = pipe
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            for frame in self._frames:
+                self._pipe.write(frame.to_bytes())
+        except BrokenPipeError:
+            pass
+        except Exception as error:  # noqa: BLE001: whatever the source raised belongs to the caller's thread
+            self.error = error
+        finally:
+            with suppress(BrokenPipeError):
+                self._pipe.close()
+
+
+def _input(layout: VideoInfo) -> list[str]:
+    matrix = ["-colorspace", _MATRICES[layout.matrix]] if layout.matrix in _MATRICES else []
+    return ["-f", "rawvideo", "-pix_fmt", layout.pix_fmt, "-s", f"{layout.width}x{layout.height}",
+            "-framerate", f"{layout.fps_num}/{layout.fps_den}", "-color_range", "pc" if layout.full_range else "tv",
+            *matrix, "-i", "pipe:0"]
+
+
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
+    lines = [line.strip() for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
