@@ -12,7 +12,6 @@ Three choices decide what the estimator learns:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from math import log
 
@@ -60,11 +59,6 @@ class Evolution:
     def propose(self, history: History, budget: Budget, count: int, seed: int) -> list[Proposal]:
         if sum(t.status == "finished" for t in history.told) < STARTUP:
             return self._startup.propose(history, budget, count, seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # grouped sampling is marked experimental; the lock pins what we rely on
-            return self._search(history, count, seed)
-
-    def _search(self, history: History, count: int, seed: int) -> list[Proposal]:
         study = _study(self._problem, history, ask_seed(seed, self.name, history.proposed))
         rng, tried = ask_rng(seed, self.name, history.proposed), set(history.tried)
         proposals: list[Proposal] = []
@@ -88,8 +82,8 @@ def _ask(study: Study, problem: Problem, tried: set[str], told: int) -> Proposal
 
 
 def _study(problem: Problem, history: History, seed: int) -> Study:
-    sampler = TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True, constant_liar=True)
-    directions = [StudyDirection.MINIMIZE] * len(problem.objectives)  # losses are told, logarithms where the axis is one
+    sampler = TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True)
+    directions = [StudyDirection.MINIMIZE] * len(problem.objectives)  # losses are told, in logs on log axes
     study = optuna.create_study(sampler=sampler, directions=directions)
     goals = _bounding_goals(problem, history.told)
     for told in history.told:
