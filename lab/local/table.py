@@ -64,13 +64,12 @@ class SqliteTable:
         return [_verified(row) for row in rows]
 
     def commit(self, writes: Sequence[Write], checks: Sequence[Check] = (), *, label: str = "") -> None:
-        with self.session():
+        with self.session(), _plain_errors(self.path):
             for write in writes:
                 self._expect(write.kind, write.id, write.expected)
             for check in checks:
                 self._expect(check.kind, check.id, check.expected)
-            with _plain_errors(self.path):
-                self._db.executemany(PUT, [_row(write.record()) for write in writes])
+            self._db.executemany(PUT, [_row(write.record()) for write in writes])
 
     def set(self, kind: str, id: str, body: bytes, tag: str = "") -> None:
         with self.session(), _plain_errors(self.path):
