@@ -40,7 +40,8 @@ def _x265(params: Mapping[str, Value], threads: int, number: int, statistics: Pa
 
 
 def _svtav1(params: Mapping[str, Value], threads: int, number: int, statistics: Path) -> list[str]:
-    own: dict[str, Value] = {"lp": threads, "keyint": params["gop_frames"], "tune": params["svtav1_tune"],
+    own: dict[str, Value] = {"lp": threads, "keyint": params["gop_frames"], 
+                             "tune": params["svtav1_tune" if params["svtav1_rate"] == "crf" else "svtav1_vbr_tune"],
                              "enable-variance-boost": int(params["svtav1_variance_boost"]),
                              "film-grain": params["svtav1_film_grain"]}
     rate = []
@@ -58,7 +59,7 @@ def _vvenc(params: Mapping[str, Value], threads: int, number: int, statistics: P
     else:
         rate = ["-b:v", _rate_value(params)]
     if passes(params) == 2:
-        rate += ["-pass", str(number), "-stats", str(statistics)]
+        rate += ["-pass", str(number), "-passlogfile", str(statistics)]
     return ["-c:v", "libvvenc", "-preset", str(params["vvenc_preset"]), "-threads", str(threads),
             "-qpa", str(int(params["vvenc_qpa"])), *rate, "-vvenc-params", _joined(own), "-tag:v", "vvc1"]
 

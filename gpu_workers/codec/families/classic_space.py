@@ -49,7 +49,8 @@ SPACE: tuple[Dimension, ...] = (
     _rate("svtav1", ("crf", "mbps")),
     Real(name="svtav1_crf", low=15.0, high=70.0, digits=4, when=When("svtav1_rate", ("crf",))),  # in quarters
     _mbps("svtav1"),
-    Choice(name="svtav1_tune", values=(0, 1, 2), when=_SVTAV1),  # 0 visual quality, 1 PSNR, 2 SSIM
+    Choice(name="svtav1_tune", values=(0, 1, 2), when=When("svtav1_rate", ("crf",))),  # visual quality, PSNR, SSIM
+    Choice(name="svtav1_vbr_tune", values=(0, 1), when=When("svtav1_rate", ("mbps",))),  # it refuses SSIM at a rate
     Choice(name="svtav1_variance_boost", values=(False, True), when=_SVTAV1),
     Integer(name="svtav1_film_grain", low=0, high=50, when=_SVTAV1),
     Choice(name="vvenc_preset", values=VVENC_PRESETS, when=_VVENC),
@@ -68,7 +69,7 @@ _PLAIN: dict[str, Value] = {
     "scale": "full", "gop_frames": 256, "bit_depth": 8,
     "x265_preset": "medium", "x265_bframes": 4, "x265_tune": "none", "x265_aq_mode": 2, "x265_psy_rd": 2.0,
     "x265_passes": 2,
-    "svtav1_preset": 6, "svtav1_tune": 1, "svtav1_variance_boost": False, "svtav1_film_grain": 0,
+    "svtav1_preset": 6, "svtav1_tune": 1, "svtav1_vbr_tune": 1, "svtav1_variance_boost": False, "svtav1_film_grain": 0,
     "vvenc_preset": "faster", "vvenc_qpa": True, "vvenc_passes": 2,
 }
 

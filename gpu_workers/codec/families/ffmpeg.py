@@ -2,7 +2,7 @@
 
 ffmpeg muxes into NUT, which keeps each access unit as the encoder made it, with its presentation time, and can be
 read while it is written. Bounded memory: one frame on its way in, one access unit on its way out. A run that fails
-raises EncoderFailed with ffmpeg's own last line; a run that is abandoned leaves no process behind.
+raises EncoderFailed with ffmpeg's own words; a run that is abandoned leaves no process behind.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from gpu_workers.codec.frames import Frame, VideoInfo
 from lab.errors import AetherError
 
 _MATRICES = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
-_LOG_TAIL_BYTES = 4096
+_EVERY_FRAME_ITS_TIME = ("-fps_mode", "passthrough", "-avoid_negative_ts", "disabled")  # frame n at n / fps exactly
+_LOG_BYTES = 1 << 16
 
 
 class EncoderFailed(AetherError):
-    """ffmpeg, or the encoder in it, gave up; the message is its last line."""
+    """ffmpeg, or the encoder in it, gave up; the message is the first and the last line of its log."""
 
 
 class AccessUnit(msgspec.Struct, frozen=True):
@@ -54,11 +55,9 @@ def encode(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str])
         av.open(output, format="nut") as container,
     ):
         stream = container.streams.video[0]
-        first: int | None = None
         for packet in container.demux(stream):
             if packet.size and packet.pts is not None:
-                first = packet.pts if first is None else first
-                index = (packet.pts - first) * cast(Fraction, packet.time_base) * layout.fps
+                index = packet.pts * cast(Fraction, packet.time_base) * layout.fps
                 extradata = stream.codec_context.extradata or b""
                 yield AccessUnit(round(index), bool(packet.is_keyframe), bytes(packet), extradata)
 
@@ -68,7 +67,7 @@ def _running(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str
     """ffmpeg at work, fed by a thread. Leaving the block waits for it, and raises what went wrong."""
     with tempfile.TemporaryFile() as log:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y",
-                   *_input(layout), *arguments[:-3], "-fps_mode", "passthrough", *arguments[-3:]]
+                   *_input(layout), *_EVERY_FRAME_ITS_TIME, *arguments]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                    env={**os.environ, "SVT_LOG": "1"})
         assert process.stdin is not None and process.stdout is not None
@@ -88,7 +87,7 @@ def _running(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str
         if feeder.error is not None:
             raise feeder.error
         if process.returncode != 0:
-            raise EncoderFailed(_last_line(log) or f"ffmpeg ended with code {process.returncode} and no word")
+            raise EncoderFailed(_words(log) or f"ffmpeg ended with code {process.returncode} and no word")
 
 
 class _Feeder(Thread):
@@ -120,7 +119,11 @@ def _input(layout: VideoInfo) -> list[str]:
             *matrix, "-i", "pipe:0"]
 
 
-def _last_line(log: IO[bytes]) -> str:
-    log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
-    lines = [line.strip() for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def _words(log: IO[bytes]) -> str:
+    """The first line of a log, which is the cause, and the last, which says what came of it."""
+    log.seek(0)
+    text = log.read(_LOG_BYTES).decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return "".join(lines)
+    return f"{lines[0]} … {lines[-1]}"
