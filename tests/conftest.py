@@ -1,0 +1,21 @@
+"""What holds for every test: no account of a person is ever reached, and a failing random case can be repeated."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+pytest_plugins = ["support.dynamodb", "support.emulator"]
+
+# A slow machine is no failure, and the printed blob repeats a case anywhere.
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.load_profile("house")
+
+# Before any client is made: keys, profiles and endpoints of the person who runs the tests are out of reach, and
+# so is the address that a cloud machine asks for its role.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+os.environ.update(
+    AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_EC2_METADATA_DISABLED="true"
+)

@@ -1,0 +1,1 @@
+"""What tests of several rooms share: servers to test against, and small entries that phases run."""
