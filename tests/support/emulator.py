@@ -1,8 +1,8 @@
 """ministack, one process that answers for DynamoDB, SQS, S3 and SNS on the loopback interface.
 
-Plain HTTP and no signature checks: the ledger's suite asks what a table does, not who may ask. (IAM and the CDK need TLS
-and AUTH, since the bootstrap bucket refuses unencrypted requests.) It lost no update under races of eight processes,
-but it never answers TransactionConflict, so that path is tested with a stubbed client.
+Plain HTTP and no signature checks: the ledger asks what a table does, not who may ask. (IAM and the CDK need TLS and
+AUTH, since the bootstrap bucket refuses unencrypted requests.) It lost no update under races of eight processes, but it
+never answers TransactionConflict, so that path is tested with a stubbed client.
 """
 
 from __future__ import annotations
