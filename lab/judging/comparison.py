@@ -1,13 +1,15 @@
-"""What a designer is worth against `control`: the same count of experiments from each, with the noise band said.
+"""What a designer is worth against `control`: hypervolume at equal counts, beside what chance alone would give.
 
-The bands hold for the experiments at hand, drawn again; another run of the same designer may differ by more.
+The noise is a permutation test: were the two alike, their experiments could be dealt out anew between them. (Drawing
+each side again with replacement, the bootstrap, is wrong here: a best value drawn again from a larger pile is better.)
+It speaks of the experiments at hand; a designer that learns from its own may differ by more in another run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from statistics import median
+from statistics import fmean
 
 import msgspec
 
@@ -15,44 +17,66 @@ from lab.judging.hypervolume import hypervolume
 from lab.judging.intervals import Interval, band, wilson
 from lab.track import Objective
 
-DRAWS = 400
+DEALS = 200  # of the permutation test
+SUBSETS = 8  # of the larger side, over which its volume at the smaller count is averaged
+MOST = 200  # experiments compared on each side at a time, so that ten thousand cost about two seconds
 Values = Sequence[float] | None  # an experiment's objectives, or None where it failed
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """`gain` is the designer's hypervolume less control's at `count` experiments each; the shares are of proposals."""
+    """`gain` is the designer's hypervolume less control's, at `count` experiments each; null before both have run.
+
+    `noise` is where 95 % of such differences lie for two that are alike. The shares are of all their proposals.
+    """
 
     designer: str
     count: int
-    gain: Interval | None  # null while either side has no experiment
-    entered: Interval  # share of the designer's proposals that were on the front when they finished
+    gain: float | None
+    noise: Interval | None
+    entered: Interval  # share of the designer's experiments that were on the front when they finished
     entered_control: Interval
 
+    @property
+    def word(self) -> str:
+        if self.gain is None or self.noise is None:
+            return "unknown"
+        if self.noise.low <= self.gain <= self.noise.high:
+            return "within noise"
+        return "better" if self.gain > self.noise.high else "worse"
+
     def __str__(self) -> str:
-        if self.gain is None:
+        if self.gain is None or self.noise is None:
             return f"{self.designer}: nothing to compare with control yet"
-        word = "within noise" if not self.gain.excludes_zero else "better" if self.gain.value > 0 else "worse"
-        return f"{self.designer} against control, {self.count} each: hypervolume {self.gain}, {word}"
+        return (f"{self.designer} against control, {self.count} each: hypervolume {self.gain:+.3g}, {self.word} "
+                f"(chance gives {self.noise.low:+.3g} to {self.noise.high:+.3g})")
 
 
 def compare(designer: str, mine: Sequence[Values], control: Sequence[Values], entered: int, entered_control: int,
             objectives: Sequence[Objective], *, seed: int) -> Comparison:
     """`mine` and `control` hold one entry an experiment, failed ones included: a designer pays for its failures."""
-    return Comparison(designer=designer, count=min(len(mine), len(control)),
-                      gain=hypervolume_gain(mine, control, objectives, seed=seed),
+    count, rng = min(len(mine), len(control), MOST), Random(seed)
+    gain = noise = None
+    if count:
+        gain = _gain(mine, control, count, objectives, rng)
+        noise = _noise([*mine, *control], len(mine), count, objectives, rng)
+    return Comparison(designer=designer, count=count, gain=gain, noise=noise,
                       entered=wilson(entered, len(mine)), entered_control=wilson(entered_control, len(control)))
 
 
-def hypervolume_gain(mine: Sequence[Values], control: Sequence[Values], objectives: Sequence[Objective], *,
-                     seed: int, draws: int = DRAWS) -> Interval | None:
-    """The difference at equal counts: as many as the smaller side has, drawn with replacement from each side."""
-    count = min(len(mine), len(control))
-    if count == 0:
-        return None
-    rng = Random(seed)
+def _noise(pool: Sequence[Values], mine: int, count: int, objectives: Sequence[Objective], rng: Random) -> Interval:
+    gains = []
+    for _ in range(DEALS):
+        dealt = rng.sample(pool, len(pool))
+        gains.append(_gain(dealt[:mine], dealt[mine:], count, objectives, rng))
+    return band(gains, 0.0)
 
-    def volume(side: Sequence[Values]) -> float:
-        return hypervolume([v for v in rng.choices(side, k=count) if v is not None], objectives)
 
-    differences = [volume(mine) - volume(control) for _ in range(draws)]
-    return band(differences, median(differences))
+def _gain(mine: Sequence[Values], control: Sequence[Values], count: int, objectives: Sequence[Objective],
+          rng: Random) -> float:
+    return _volume_at(mine, count, objectives, rng) - _volume_at(control, count, objectives, rng)
+
+
+def _volume_at(side: Sequence[Values], count: int, objectives: Sequence[Objective], rng: Random) -> float:
+    """The volume that `count` of the side's experiments reach, on average over a few draws without replacement."""
+    draws = 1 if len(side) == count else SUBSETS
+    return fmean(hypervolume([v for v in rng.sample(side, count) if v is not None], objectives) for _ in range(draws))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import sqrt
 from random import Random
-from statistics import NormalDist, mean, median
+from statistics import NormalDist, fmean, median
 
 import msgspec
 
@@ -50,7 +50,7 @@ def median_difference(a: Sequence[float], b: Sequence[float], *, seed: int, conf
 
 def mean_difference(a: Sequence[float], b: Sequence[float], *, seed: int, confidence: float = 0.95) -> Interval:
     """mean(a) − mean(b), by the percentile bootstrap. Raises ValueError if either is empty."""
-    return bootstrap_difference(a, b, mean, seed=seed, confidence=confidence)
+    return bootstrap_difference(a, b, fmean, seed=seed, confidence=confidence)
 
 
 def bootstrap_difference(a: Sequence[float], b: Sequence[float], statistic: Statistic, *, seed: int,
