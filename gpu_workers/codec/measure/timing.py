@@ -1,0 +1,212 @@
+"""Timing a decoder from outside: a fresh process, warmed up, whose clock starts when the bitstream is delivered.
+
+The process says `ready` when its libraries are loaded; the stream goes in after that word, and the clock stops at the
+last byte of the last frame. Nothing that the process says of itself is used: seconds are ours, processor time and
+memory are the kernel's. Call `time_decoding` where the machine has nothing else to do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from gpu_workers.codec.frames import BadFrames, Frame, RawReader, VideoInfo
+from lab.errors import AetherError
+
+RUNS = 3
+PIPE_BYTES = 1 << 20  # so that the decoder need not wait for us after every 64 KiB
+ERROR_BYTES = 4096
+
+
+class DecoderFailed(AetherError):
+    """The decoder process ended without all its frames; the message is the last thing it said."""
+
+
+@dataclass(frozen=True)
+class DecodeTiming:
+    """Of several warm runs: medians, and how far apart the fastest and the slowest were."""
+
+    decode_fps: float
+    decode_ms: float  # a frame
+    decode_spread_pct: float  # (slowest − fastest) / median
+    decode_cpu_s: float  # processor time of one whole decode, user and system
+
+
+class DecoderProcess:
+    """One decoder that waits for its stream. Use `started`, which also ends it."""
+
+    def __init__(self, threads: int, arguments: Sequence[str] = ()) -> None:
+        ready, told = os.pipe()
+        command = [
+            sys.executable,
+            "-m",
+            "gpu_workers.codec.decoder",
+            "--threads",
+            str(threads),
+            "--ready-fd",
+            str(told),
+            *arguments,
+        ]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(told,)
+        )
+        os.close(told)
+        self.output = _reader(self.process.stdout)
+        with suppress(PermissionError):  # a user has so much of it, and no more
+            fcntl.fcntl(self.output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._ready = ready
+        self._watch = psutil.Process(self.process.pid)
+        self._errors = b""
+        self._readers = [threading.Thread(target=self._read_errors, daemon=True)]
+        self._readers[0].start()
+        self.cpu_s = self.peak_mb = 0.0
+
+    def wait_until_ready(self) -> None:
+        with os.fdopen(self._ready, "rb") as pipe:
+            word = pipe.readline(16)
+        if word != b"ready\n":
+            self.finish()
+            raise DecoderFailed("the decoder ended before it was ready")
+        self._cpu_at_ready_s = _cpu_s(self.process.pid)
+
+    def deliver(self, stream: bytes) -> None:
+        """Hands the stream over beside us: the decoder may write its first frames before it has read the last byte."""
+        writer = threading.Thread(target=self._write, args=(stream,), daemon=True)
+        writer.start()
+        self._readers.append(writer)
+
+    def frames(self, info: VideoInfo) -> Iterator[Frame]:
+        """The frames, exactly as many and as large as `info` says. Sets `cpu_s` and `peak_mb` at the end."""
+        try:
+            for frame in RawReader(self.output, info):
+                self.peak_mb = max(self.peak_mb, self._high_water_mb())
+                yield frame
+        except BadFrames as error:
+            self.finish()
+            raise DecoderFailed(f"{error}; {self._last_words()}") from error
+        self.finish()
+
+    def finish(self) -> None:
+        """Waits for the end. Raises DecoderFailed unless it ended well."""
+        _, status, usage = os.wait4(self.process.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.cpu_s = usage.ru_utime + usage.ru_stime - getattr(self, "_cpu_at_ready_s", 0.0)
+        for thread in self._readers:
+            thread.join()
+        if self.process.returncode != 0:
+            raise DecoderFailed(self._last_words())
+
+    def close(self) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+            with suppress(DecoderFailed):
+                self.finish()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with suppress(BrokenPipeError):
+                _pipe(pipe).close()
+
+    def _write(self, stream: bytes) -> None:
+        with suppress(BrokenPipeError), _pipe(self.process.stdin) as pipe:
+            pipe.write(stream)
+
+    def _read_errors(self) -> None:
+        for line in _pipe(self.process.stderr):
+            self._errors = (self._errors + line)[-ERROR_BYTES:]
+
+    def _last_words(self) -> str:
+        lines = self._errors.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"the decoder ended with code {self.process.returncode}"
+
+    def _high_water_mb(self) -> float:
+        """Most resident memory so far, of the process and those that it started. Read while they live: what
+        `wait4` tells of a fork includes the memory of its parent."""
+        with suppress(psutil.NoSuchProcess):
+            return sum(_high_water_kb(member.pid) for member in (self._watch, *self._watch.children())) / 1024
+        return self.peak_mb
+
+
+@contextmanager
+def started(threads: int, arguments: Sequence[str] = ()) -> Iterator[DecoderProcess]:
+    """A decoder that is ready for its stream. It does not outlive the block."""
+    decoder = DecoderProcess(threads, arguments)
+    try:
+        decoder.wait_until_ready()
+        yield decoder
+    finally:
+        decoder.close()
+
+
+def time_decoding(
+    stream: bytes, info: VideoInfo, threads: int, keep: frozenset[int] = frozenset(), arguments: Sequence[str] = ()
+) -> tuple[DecodeTiming, dict[int, Frame]]:
+    """Decodes `stream` several times, each in a fresh process, and gives the timing and the frames in `keep`."""
+    seconds, cpu_s = list[float](), list[float]()
+    kept: dict[int, Frame] = {}
+    for _ in range(RUNS):
+        with started(threads, arguments) as decoder:
+            begin = time.perf_counter()
+            decoder.deliver(stream)
+            kept |= _take(decoder.output, info, keep)
+            seconds.append(time.perf_counter() - begin)
+            decoder.finish()
+        cpu_s.append(decoder.cpu_s)
+    return _timing(seconds, cpu_s, info.frames), kept
+
+
+def _take(pipe: BufferedReader, info: VideoInfo, keep: frozenset[int]) -> dict[int, Frame]:
+    """Reads all frames through one buffer, since a fresh one for each would be our time and not the decoder's."""
+    buffer, kept = bytearray(info.frame_bytes), dict[int, Frame]()
+    for number in range(info.frames):
+        if pipe.readinto(buffer) != info.frame_bytes:  # it fills the buffer, or the stream ended
+            raise DecoderFailed(f"the frames ended after {number} of {info.frames}")
+        if number in keep:
+            kept[number] = Frame.from_bytes(bytes(buffer), info)
+    return kept
+
+
+def _timing(seconds: list[float], cpu_s: list[float], frames: int) -> DecodeTiming:
+    median_s = statistics.median(seconds)
+    return DecodeTiming(
+        decode_fps=frames / median_s,
+        decode_ms=1000 * median_s / frames,
+        decode_spread_pct=100 * (max(seconds) - min(seconds)) / median_s,
+        decode_cpu_s=statistics.median(cpu_s),
+    )
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process to the microsecond: the clock of <linux/posix-timers.h>, CPUCLOCK_SCHED of a pid.
+    /proc counts in ticks of 10 ms, as long as a whole short decode."""
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def _high_water_kb(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return 0
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None  # opened at the start
+    return pipe
+
+
+def _reader(pipe: IO[bytes] | None) -> BufferedReader:
+    assert isinstance(pipe, BufferedReader)
+    return pipe

@@ -1,0 +1,50 @@
+"""The codec track as the rest of the house knows it: families, metrics, objectives, goals, phases and anchors.
+
+Found by its entry point. Imports no numpy, torch or PyAV: the orchestrator reads it on a machine that has none of them,
+and only `facts` loads what opens a video, when it is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gpu_workers.codec.anchors import ANCHORS, derive
+from gpu_workers.codec.explain import explain
+from gpu_workers.codec.families.classic_space import SPACE
+from gpu_workers.codec.metrics import METRICS
+from gpu_workers.codec.phases import phases
+from lab.experiment import Scores, Spec
+from lab.track import Family, Goal, Objective, Track
+
+PROTOCOL = 1  # 1: psnr_y_db as the mean over frames, ffmpeg's luma SSIM, all bytes of the container
+OBJECTIVES = (
+    Objective(metric="bitrate_mbps", direction="min", reference=10.0, log=True),
+    Objective(metric="psnr_y_db", direction="max", reference=25.0),
+)
+GOALS = (
+    Goal(metric="bitrate_mbps", relation="<=", value=1.0),
+    Goal(metric="psnr_y_db", relation=">=", value=35.0),
+    Goal(metric="ssim", relation=">=", value=0.95),
+    Goal(metric="decoder_teraops_frame", relation="<=", value=1.33),
+)
+CLASSIC = Family(name="classic", space=SPACE)
+NETWORK_METRICS = frozenset({"decoder_kmac_px", "decoder_teraops_frame"})
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    from gpu_workers.codec.video import facts
+    return facts(path)
+
+
+def _not_applicable(spec: Spec) -> frozenset[str]:
+    return NETWORK_METRICS if spec.family == CLASSIC.name else frozenset()
+
+
+def _explain(scores: Scores) -> str:
+    return explain(scores, GOALS)
+
+
+TRACK = Track(name="codec", protocol=PROTOCOL, families=(CLASSIC,), metrics=METRICS, objectives=OBJECTIVES, goals=GOALS,
+              phases=phases, anchors=ANCHORS, derive=derive, facts=_facts, not_applicable=_not_applicable,
+              explain=_explain)
