@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import av
 import av.error
@@ -46,7 +46,7 @@ class Coding(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
             coding = msgspec.msgpack.decode(data, type=cls)
         except msgspec.DecodeError as error:
             raise BadStream(f"the stream does not say how it was coded: {error}") from None
-        if not (0 < coding.width and 0 < coding.height and coding.width * coding.height <= MAX_PIXELS):
+        if min(coding.width, coding.height) < 1 or coding.width * coding.height > MAX_PIXELS:
             raise BadStream(f"the stream has no valid coded size: {coding.width}x{coding.height}")
         return coding
 
@@ -72,7 +72,7 @@ def decode(chunks: Iterable[Chunk], info: DecodeInfo, model: Path | None) -> Ite
 
 
 def _open(codec: Codec, extradata: bytes, threads: int) -> VideoCodecContext:
-    context = VideoCodecContext.create(DECODERS[codec], "r")
+    context = cast(VideoCodecContext, VideoCodecContext.create(DECODERS[codec], "r"))
     context.extradata = extradata or None
     context.thread_count = threads
     context.thread_type = "AUTO" if threads > 1 else "SLICE"

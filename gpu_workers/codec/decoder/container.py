@@ -123,7 +123,7 @@ class Writer:
         if chunk.kind not in (Kind.CONFIG, Kind.KEY, Kind.DELTA, Kind.WEIGHTS):
             raise ValueError(f"an encoding agent gives CONFIG, KEY, DELTA and WEIGHTS chunks, not {chunk.kind!r}")
         if not 0 <= chunk.index < (self._header.frames or MAX_FRAMES) or len(chunk.data) > MAX_CHUNK_BYTES:
-            raise ValueError(f"a chunk of {len(chunk.data)} bytes for frame {chunk.index} does not belong in this stream")
+            raise ValueError(f"a chunk of {len(chunk.data)} bytes for frame {chunk.index} does not belong here")
         if chunk.kind is Kind.KEY:
             self._keys.append((chunk.index, self.bytes_written))
         self._record(chunk.kind, chunk.index, chunk.data)

@@ -68,7 +68,7 @@ class Decoded:
 
     def _agent(self, family: str) -> DecodingAgent:
         if family not in self._agents:
-            raise BadStream(f"the stream is of the family {family!r}, which is not known here; use the Aether that made it")
+            raise BadStream(f"the stream's family {family!r} is not known here; use the Aether that made it")
         return load_decoding_agent(self._agents[family])
 
     def _model(self, digest: str) -> Path | None:

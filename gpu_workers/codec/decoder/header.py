@@ -24,6 +24,8 @@ MAX_SIDE = 1 << 15
 MAX_PIXELS = 1 << 27  # a 16K frame
 MAX_FRAMES = 1 << 40
 MAX_BODY_BYTES = 4096
+MAX_RATE = 1 << 32
+HASH = re.compile(r"[0-9a-f]{64}")
 FAMILY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -46,13 +48,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         frames = self.frames or 0
         checks = {
             f"{self.family!r} is no family's name": FAMILY.fullmatch(self.family),
-            f"{self.width}x{self.height} is no frame size": 0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE
+            f"{self.width}x{self.height} is no frame size": _all_within(MAX_SIDE, self.width, self.height)
             and self.width * self.height <= MAX_PIXELS,
-            f"{self.fps_num}/{self.fps_den} is no frame rate": 0 < self.fps_num < 1 << 32 and 0 < self.fps_den < 1 << 32,
+            f"{self.fps_num}/{self.fps_den} is no frame rate": _all_within(MAX_RATE, self.fps_num, self.fps_den),
             f"{frames} is no number of frames": 0 <= frames <= MAX_FRAMES,
             f"pixel format {self.pix_fmt!r} is not known": self.pix_fmt in PIX_FMTS,
             f"matrix {self.matrix!r} is not known": self.matrix in MATRICES,
-            "the model hash is not 64 hexadecimal digits": self.model == "" or re.fullmatch(r"[0-9a-f]{64}", self.model),
+            "the model hash is not 64 hexadecimal digits": not self.model or HASH.fullmatch(self.model),
         }
         return [problem for problem, holds in checks.items() if not holds]
 
@@ -117,6 +119,10 @@ def name_to_bytes(family: str, model: str) -> bytes:
     """A family's name and its model's hash, as `Fields.name` reads them."""
     digest = bytes.fromhex(model)
     return _text(family) + varint.encode(len(digest)) + digest
+
+
+def _all_within(most: int, *values: int) -> bool:
+    return all(0 < value <= most for value in values)
 
 
 def _text(value: str) -> bytes:

@@ -25,11 +25,11 @@ def resize(plane: Plane, shape: tuple[int, int], bit_depth: int) -> Plane:
     """`plane` at `shape` (rows, columns), clipped to 0 … 2^bit_depth − 1."""
     if plane.shape == shape:
         return plane
-    tall = _filter_rows(plane.astype(np.int32), shape[0])
+    tall: Ints = _filter_rows(plane.astype(np.int32), shape[0])
     tall = _shift(tall, _WEIGHT_BITS - _KEPT_BITS)
     wide = np.ascontiguousarray(_filter_rows(np.ascontiguousarray(tall.T), shape[1]).T)
     wide = _shift(wide, _WEIGHT_BITS + _KEPT_BITS)
-    return np.clip(wide, 0, (1 << bit_depth) - 1).astype(plane.dtype)
+    return _as_samples(np.clip(wide, 0, (1 << bit_depth) - 1), bit_depth)
 
 
 def to_depth(plane: Plane, source_bits: int, target_bits: int) -> Plane:
@@ -39,7 +39,7 @@ def to_depth(plane: Plane, source_bits: int, target_bits: int) -> Plane:
     if target_bits == source_bits:
         return plane
     rounded = _shift(plane.astype(np.int32), source_bits - target_bits)
-    return np.minimum(rounded, (1 << target_bits) - 1).astype(np.uint8 if target_bits == 8 else np.uint16)
+    return _as_samples(np.minimum(rounded, (1 << target_bits) - 1), target_bits)
 
 
 def _filter_rows(image: Ints, rows: int) -> Ints:
@@ -80,6 +80,10 @@ def _lanczos(x: float) -> float:
     if abs(x) >= _LOBES:
         return 0.0
     return 1.0 if x == 0 else _LOBES * sin(pi * x) * sin(pi * x / _LOBES) / (pi * x) ** 2
+
+
+def _as_samples(values: Ints, bit_depth: int) -> Plane:
+    return values.astype(np.uint8) if bit_depth == 8 else values.astype(np.uint16)
 
 
 def _shift(values: Ints, bits: int) -> Ints:

@@ -40,7 +40,7 @@ def _x265(params: Mapping[str, Value], threads: int, number: int, statistics: Pa
 
 
 def _svtav1(params: Mapping[str, Value], threads: int, number: int, statistics: Path) -> list[str]:
-    own: dict[str, Value] = {"lp": threads, "keyint": params["gop_frames"], 
+    own: dict[str, Value] = {"lp": threads, "keyint": params["gop_frames"],
                              "tune": params["svtav1_tune" if params["svtav1_rate"] == "crf" else "svtav1_vbr_tune"],
                              "enable-variance-boost": int(params["svtav1_variance_boost"]),
                              "film-grain": params["svtav1_film_grain"]}
@@ -54,10 +54,7 @@ def _svtav1(params: Mapping[str, Value], threads: int, number: int, statistics: 
 
 def _vvenc(params: Mapping[str, Value], threads: int, number: int, statistics: Path) -> list[str]:
     own: dict[str, Value] = {"accessunitdelimiter": 0, "intraperiod": params["gop_frames"]}
-    if params["vvenc_rate"] == "qp":
-        rate = ["-qp", str(params["vvenc_qp"])]
-    else:
-        rate = ["-b:v", _rate_value(params)]
+    rate = ["-qp" if params["vvenc_rate"] == "qp" else "-b:v", _rate_value(params)]
     if passes(params) == 2:
         rate += ["-pass", str(number), "-passlogfile", str(statistics)]
     return ["-c:v", "libvvenc", "-preset", str(params["vvenc_preset"]), "-threads", str(threads),

@@ -30,7 +30,7 @@ def encode(frames: Frames, info: EncodeInfo, model: Path | None) -> Iterator[Chu
     coding = coding_for(info.params, info.video)
     layout = coded_layout(coding, info.video)
     if passes(info.params) == 2:
-        ffmpeg.look(_pictures(frames, info, coding), layout, _arguments(info, coding, 1))
+        ffmpeg.run(_pictures(frames, info, coding), layout, [*_arguments(info, coding, 1), "-f", "null", "-"])
     units = ffmpeg.encode(_pictures(frames, info, coding), layout, _arguments(info, coding, passes(info.params)))
     yield from _chunks(units, coding, len(frames))
 

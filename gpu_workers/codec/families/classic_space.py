@@ -74,7 +74,7 @@ _PLAIN: dict[str, Value] = {
 }
 
 
-def as_people_run(encoder: str, **changed: Value) -> dict[str, Value]:
+def as_people_run(encoder: str, /, **changed: Value) -> dict[str, Value]:
     """A whole point of the space from its encoder's own defaults and what differs: the rate, at the least.
 
     `as_people_run("svtav1", svtav1_crf=40.0)`, `as_people_run("x265", x265_mbps=10.0, x265_tune="psnr")`.

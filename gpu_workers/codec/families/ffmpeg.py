@@ -1,4 +1,4 @@
-"""One run of the ffmpeg binary as an encoder: planar frames go in through a pipe, access units come out of another.
+"""One run of the ffmpeg binary: planar frames go in through a pipe, a file or access units (`encode`) come out.
 
 ffmpeg muxes into NUT, which keeps each access unit as the encoder made it, with its presentation time, and can be
 read while it is written. Bounded memory: one frame on its way in, one access unit on its way out. A run that fails
@@ -12,9 +12,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from threading import Thread
-from typing import IO, cast
+from typing import IO
 
 import av
 import av.error
@@ -42,9 +41,9 @@ class AccessUnit(msgspec.Struct, frozen=True):
     extradata: bytes
 
 
-def look(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> None:
-    """A first pass: the encoder sees the frames and leaves its statistics, no bitstream."""
-    with _running(frames, layout, [*arguments, "-f", "null", "-"]):
+def run(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> None:
+    """ffmpeg takes the frames and writes what its arguments say; raises EncoderFailed, or what `frames` raised."""
+    with _running(frames, layout, arguments):
         pass
 
 
@@ -52,12 +51,12 @@ def encode(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str])
     """The access units of `frames`, all of `layout`, each as soon as the encoder gives it."""
     with (
         _running(frames, layout, [*arguments, "-f", "nut", "pipe:1"]) as output,
-        av.open(output, format="nut") as container,
+        av.open(output, "r", format="nut") as container,
     ):
         stream = container.streams.video[0]
         for packet in container.demux(stream):
             if packet.size and packet.pts is not None:
-                index = packet.pts * cast(Fraction, packet.time_base) * layout.fps
+                index = packet.pts * packet.time_base * layout.fps
                 extradata = stream.codec_context.extradata or b""
                 yield AccessUnit(round(index), bool(packet.is_keyframe), bytes(packet), extradata)
 
@@ -70,7 +69,8 @@ def _running(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str
                    *_input(layout), *_EVERY_FRAME_ITS_TIME, *arguments]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                    env={**os.environ, "SVT_LOG": "1"})
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         feeder = _Feeder(frames, process.stdin)
         feeder.start()
         try:
@@ -105,7 +105,7 @@ class _Feeder(Thread):
                 self._pipe.write(frame.to_bytes())
         except BrokenPipeError:
             pass
-        except Exception as error:  # noqa: BLE001: whatever the source raised belongs to the caller's thread
+        except Exception as error:  # whatever the source raised belongs to the caller's thread
             self.error = error
         finally:
             with suppress(BrokenPipeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -58,7 +59,7 @@ def _scaled(side: int, scale: Fraction) -> int:
 
 def _pix_fmt(encoder: str, depth: int, video: VideoInfo) -> PixelFormat:
     chroma = video.pix_fmt.removesuffix("10le") if encoder == "x265" else "yuv420p"
-    return msgspec.convert(chroma + ("10le" if depth == 10 else ""), PixelFormat)
+    return cast(PixelFormat, chroma + ("10le" if depth == 10 else ""))
 
 
 def _converted(plane: Plane, shape: tuple[int, int], source_bits: int, coded_bits: int) -> Plane:

@@ -1,0 +1,130 @@
+"""From file to file: a video into an `.aec` at an asked rate or quality, and an `.aec` into a video.
+
+Targets are written aside and renamed, so that a name stands for a whole file; of a cut stream the frames before the
+cut are written, and then CutStream is raised.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+import msgspec
+
+from gpu_workers.codec.card import Card, inspect
+from gpu_workers.codec.decoder.decode import Decoded
+from gpu_workers.codec.families import ffmpeg
+from gpu_workers.codec.searching import Coder, Progress, Watched, find
+from gpu_workers.codec.video import FrameReader
+from lab.errors import UserError
+from lab.space import Value
+
+__all__ = ["Card", "Progress", "Report", "decode_file", "encode_file", "inspect"]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What an encoding came to. `mbps` counts every byte of the file; `psnr_y_db` is None where nobody asked."""
+
+    family: str
+    params: dict[str, Value]
+    frames: int
+    bytes: int
+    mbps: float
+    psnr_y_db: float | None
+    encodings: int  # how often the source was coded to find the setting
+
+
+def encode_file(
+    source: str | Path,
+    target: str | Path,
+    *,
+    family: str = "classic",
+    mbps: float | None = None,
+    crf: float | None = None,
+    psnr_db: float | None = None,
+    params: Mapping[str, Value] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Codes `source` at an average rate (within 3 % where the encoder can), a constant quality, or a mean PSNR-Y.
+
+    Ask for one of the three; for none it is 1 Mbps, or what `params` says. `params` are those of the family's space
+    that differ from its encoder's defaults; the encoder is SVT-AV1, preset 6, unless they name another.
+    """
+    if family != "classic":
+        raise UserError(f"family {family!r} cannot be coded at an asked rate; use --family classic")
+    asked = _asked(mbps=mbps, crf=crf, psnr=psnr_db)
+    frames = FrameReader(source)
+    with _aside(Path(target)) as folder:
+        coder = Coder(frames, folder, dict(params or {}), threads or os.cpu_count() or 1, progress)
+        best = find(coder, frames.info, asked)
+        size = best.path.stat().st_size
+        os.replace(best.path, target)
+    return Report(family=family, params=best.params, frames=len(frames), bytes=size, mbps=best.mbps,
+                  psnr_y_db=best.psnr_y_db, encodings=coder.encodings)
+
+
+def decode_file(
+    source: str | Path, target: str | Path, *, threads: int | None = None, progress: Progress | None = None
+) -> int:
+    """Writes the frames to `target` and returns their number. The kind of file goes by the name's end: `.y4m` and
+    `.yuv` are the bare frames, `.mkv` is lossless FFV1, `.mp4` and `.mov` are near-lossless H.264 for watching."""
+    place = Path(target)
+    with _opened(Path(source)) as file, _aside(place) as folder:
+        decoded = Decoded(file, threads=threads or os.cpu_count() or 1)
+        watched = Watched(decoded, decoded.info, "decoding", progress)
+        part = folder / f"decoded{place.suffix}"
+        try:
+            ffmpeg.run(watched, decoded.info, [*_file_arguments(place.suffix.lower()), f"file:{part}"])
+        finally:
+            if watched.count and part.exists():
+                os.replace(part, place)
+    return watched.count
+
+
+def _asked(**wishes: float | None) -> dict[str, float]:
+    asked = {name: value for name, value in wishes.items() if value is not None}
+    if len(asked) > 1:
+        raise UserError(f"asked for {' and '.join(asked)} at once; give one of --mbps, --crf and --psnr")
+    for name, value in asked.items():
+        if not (value > 0 and math.isfinite(value)):
+            raise UserError(f"--{name} {value} is no positive number")
+    return asked
+
+
+def _file_arguments(suffix: str) -> list[str]:
+    """ffmpeg's output options for a file of that kind; for one not named here, ffmpeg's own choice."""
+    h264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "8", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
+    return {
+        ".y4m": ["-f", "yuv4mpegpipe", "-strict", "-1"],
+        ".yuv": ["-f", "rawvideo"],
+        ".mkv": ["-c:v", "ffv1", "-level", "3", "-f", "matroska"],
+        ".mp4": [*h264, "-f", "mp4"],
+        ".mov": [*h264, "-f", "mov"],
+    }.get(suffix, [])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    with file:
+        yield file
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """A folder for unfinished files on the target's own disk, gone afterwards."""
+    try:
+        folder = TemporaryDirectory(prefix=".aether-", dir=target.parent)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {error.strerror}; name a folder that is there and yours") from None
+    with folder:
+        yield Path(folder.name)
