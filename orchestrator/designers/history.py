@@ -14,7 +14,8 @@ from lab.judging.pareto import Front, Point
 from lab.track import Track
 from orchestrator.designers.protocol import Candidate, History, Problem, Told, point_key
 
-NEWEST = 300  # experiments told besides the front; the sampler's fit is quadratic in them
+NEWEST = 300  # experiments told besides the front: an ask rebuilds its study from all of them
+FRONT = 100  # of the front; a longer one is thinned evenly, with both of its ends kept
 
 
 class Memory:
@@ -45,13 +46,19 @@ class Memory:
 
     def history(self, seen: int = 0) -> History:
         """As of now. `seen` is the number of the last change that was taken in."""
-        told = dict(sorted([*self._newest, *self._on_front.values()], key=lambda row: row[0]))
+        told = dict(sorted([*self._newest, *self._front_rows()], key=lambda row: row[0]))
         return History(told=tuple(told.values()), running=tuple(self._running.values()),
                        tried=tuple(self._tried), proposed=len(self._proposed), seen=seen)
 
     def entered_front(self, id: str) -> bool:
         """Whether the experiment is on the front that the designers are shown."""
         return id in self._on_front
+
+    def _front_rows(self) -> list[tuple[int, Told]]:
+        rows = list(self._on_front.values())  # in the order of the first objective
+        if len(rows) <= FRONT:
+            return rows
+        return [rows[round(i * (len(rows) - 1) / (FRONT - 1))] for i in range(FRONT)]
 
     def _ours(self, experiment: Experiment) -> bool:
         spec = experiment.spec

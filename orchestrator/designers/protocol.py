@@ -56,7 +56,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """What the designers know, capped so that an ask stays fast however long the lab runs.
 
-    `told` holds the newest experiments and the whole front, oldest first. `tried` are the keys (`point_key`) of every
+    `told` holds the newest experiments and the front (a long one thinned), oldest first. `tried` are the keys (`point_key`) of every
     point that was proposed and stands, `running` those among them that have not ended. `proposed` counts all proposals
     so far and `seen` is the last change of the ledger that went in.
     """
