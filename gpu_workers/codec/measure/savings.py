@@ -8,6 +8,7 @@ Pure Python: the orchestrator calls it on a machine with no numerical libraries.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from math import exp, isfinite, log
 
 Point = tuple[float, float]  # (Mbps, dB)
@@ -41,7 +42,7 @@ def monotone(curve: Iterable[Point]) -> list[Point]:
 
 def rate_at(points: list[Point], psnr_db: float) -> float:
     """Mbps at a PSNR within a monotone curve."""
-    for (rate_a, psnr_a), (rate_b, psnr_b) in zip(points, points[1:], strict=False):
+    for (rate_a, psnr_a), (rate_b, psnr_b) in pairwise(points):
         if psnr_db <= psnr_b:
             share = (psnr_db - psnr_a) / (psnr_b - psnr_a)
             return exp(log(rate_a) + share * (log(rate_b) - log(rate_a)))
