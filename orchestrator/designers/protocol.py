@@ -56,9 +56,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """What the designers know, capped so that an ask stays fast however long the lab runs.
 
-    `told` holds the newest experiments and the front (a long one thinned), oldest first. `tried` are the keys (`point_key`) of every
-    point that was proposed and stands, `running` those among them that have not ended. `proposed` counts all proposals
-    so far and `seen` is the last change of the ledger that went in.
+    `told` holds the newest experiments and the front (a long one thinned), oldest first. `tried` are the keys
+    (`point_key`) of every point that was proposed and stands, `running` those among them that have not ended.
+    `proposed` counts all proposals so far and `seen` is the last change of the ledger that went in.
     """
 
     told: tuple[Told, ...] = ()
@@ -79,7 +79,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """One experiment that a designer wants. `prediction` is metric → value, to be held against the outcome.
 
-    `seed` is the same for all that explore, so that no designer can win by a lucky one.
+    The seed is not a designer's to choose: it is the same for all that explore, so that none can win by a lucky one.
     """
 
     family: str
@@ -87,7 +87,6 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     hypothesis: str = ""
     prediction: dict[str, float] = {}
     parents: tuple[str, ...] = ()
-    seed: int = 0
 
 
 class Designer(Protocol):
