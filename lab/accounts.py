@@ -46,6 +46,7 @@ class Accounts:
     def take(self, t: Transaction, key: str, amount: Microusd, budgets: tuple[str, ...], what: What,
              experiment: str | None, price_usd_h: float) -> str:
         """Within a transaction: subtract from each budget's `free`, or raise OverBudget."""
+        guards.check_new_reservation(t.read("reservation", key, Reservation) is not None, key)
         for id in budgets:
             budget = _budget(t, id)
             guards.check_free(budget, amount)
@@ -98,6 +99,7 @@ class Accounts:
     def _charge(self, t: Transaction, id: str, entry: Entry) -> None:
         """The experiment's own cost; a reservation that no attempt took (it was cancelled first) leaves it too."""
         experiment = t.read("experiment", id, Experiment)
+        guards.check_attempt_over(experiment, entry.key)
         if experiment is not None:
             kept = None if experiment.reservation == entry.key else experiment.reservation
             t.put("experiment", id, replace(experiment, cost_microusd=experiment.cost_microusd + entry.amount,

@@ -31,6 +31,10 @@ class Files(Protocol):
 
     def read(self, path: Path) -> bytes: ...
 
+    def lines(self, path: Path) -> Iterator[bytes]:
+        """Line by line with its end, so that a large file needs no memory."""
+        ...
+
     def truncate(self, path: Path, size: int) -> None: ...
 
     def exists(self, path: Path) -> bool: ...
@@ -69,7 +73,14 @@ class SystemFiles:
         with _plain_errors(path):
             return path.read_bytes()
 
+    def lines(self, path: Path) -> Iterator[bytes]:
+        with _plain_errors(path), path.open("rb") as file:
+            yield from file
+
     def truncate(self, path: Path, size: int) -> None:
+        """Cut the file after `size` bytes, if it is longer."""
+        if path.stat().st_size <= size:
+            return
         with _plain_errors(path), path.open("r+b") as file:
             file.truncate(size)
             sync(file.fileno())

@@ -54,6 +54,17 @@ def check_unsettled(settled: bool, key: str) -> None:
         raise WrongState(f"{key} is settled already")
 
 
+def check_attempt_over(experiment: Experiment | None, key: str) -> None:
+    """The money of an attempt that still runs is not settled."""
+    if experiment is not None and experiment.state == "running" and experiment.attempts[-1].reservation == key:
+        raise WrongState(f"{experiment.id} still runs on the reservation {key}")
+
+
+def check_new_reservation(exists: bool, key: str) -> None:
+    if exists:
+        raise WrongState(f"money is reserved already under the key {key}")
+
+
 def check_new_report(exists: bool, key: str) -> None:
     if exists:
         raise WrongState(f"the report for {key} is in the outbox already")

@@ -74,9 +74,10 @@ class Ledger:
             experiment = _experiment(t, id)
             guards.check_move(experiment, "running")
             guards.check_unreserved(experiment)
-            pays = f"{id}.{experiment.fence + 1}"  # the attempt that this money is for
+            nth = experiment.reservations + 1
+            pays = f"{id}.{nth}"
             self.accounts.take(t, pays, amount, budgets, "attempt", id, price_usd_h)
-            _save(t, replace(experiment, reservation=pays))
+            _save(t, replace(experiment, reservation=pays, reservations=nth))
             return pays
         return self._transactor.run("reserve", id, op_id, decide, str)
 

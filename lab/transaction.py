@@ -16,7 +16,7 @@ import msgspec
 
 from lab.canonical import canonical_json
 from lab.control import Change, Image
-from lab.errors import Conflict, Unavailable
+from lab.errors import Conflict, Refused, Unavailable, UserError
 from lab.table import Check, Table, Write
 
 T = TypeVar("T")
@@ -81,7 +81,15 @@ class Transactor:
         if known is not None:
             return msgspec.json.decode(known.body, type=form)
         transaction = Transaction(self._table)
-        answer = decision(transaction)
+        try:
+            answer = decision(transaction)
+        except (Refused, UserError):
+            # An earlier call of ours, given up on as unanswered, may have landed just now: then we were refused by our
+            # own success. Where a session locks out other writers this cannot happen.
+            landed = self._table.get("op", op_id)
+            if landed is None:
+                raise
+            return msgspec.json.decode(landed.body, type=form)
         transaction.put("op", op_id, answer)
         self._commit(action, subject, op_id, transaction)
         return answer

@@ -27,7 +27,8 @@ FIXES = {
     "ResourceNotFoundException": "there is no such lab in this account and region: deploy it, or check the region",
     "UnrecognizedClientException": "the credentials are not valid: check AWS_PROFILE and the access key",
 }
-WAIT = "AWS is busy or was cut off; call again, nothing is done twice"
+WAIT = "AWS is busy; call again, nothing is done twice"
+OURS = "AWS does not accept such a request; please report it as a fault of Aether"
 
 
 @contextmanager
@@ -37,13 +38,17 @@ def plain_errors(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         code, said = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        raise Unavailable(f"{what}: {code}: {_line(said)}; {FIXES.get(code, WAIT)}") from error
+        raise Unavailable(f"{what}: {code}: {_line(said)}; {FIXES.get(code) or _fix(code)}") from error
     except LOGIN as error:
         raise Unavailable(f"{what}: {_line(error)}; set AWS_PROFILE or sign in (`aws configure`)") from error
     except REGION as error:
         raise Unavailable(f"{what}: no region is set; set AWS_REGION, such as us-east-1") from error
     except BotoCoreError as error:
         raise Unavailable(f"{what}: {_line(error)}; check the network and the region, then call again") from error
+
+
+def _fix(code: str) -> str:
+    return OURS if code in ("ValidationException", "SerializationException") else WAIT
 
 
 def _line(said: object) -> str:

@@ -42,11 +42,12 @@ class Journal:
         """Find the last good line, cut what follows it, and give the number of its change."""
         if not self._files.exists(self.path):
             return 0
-        data, end = self._files.read(self.path), 0
-        for line in good_lines(data):
-            self._last_n, self._last_hash, end = line.change.n, line.hash, line.end
-        if end < len(data):
-            self._files.truncate(self.path, end)
+        end, last = 0, b""
+        for body, hash, end in _chained(self._files.lines(self.path)):
+            last, self._last_hash = body, hash
+        if last:
+            self._last_n = msgspec.json.decode(last, type=Change).n
+        self._files.truncate(self.path, end)
         return self._last_n
 
     def append(self, changes: Sequence[Change]) -> None:
@@ -65,15 +66,21 @@ class Journal:
             self._last_n, self._last_hash = n, hash
 
 
-def good_lines(data: bytes) -> Iterator[Line]:
+def good_lines(lines: Iterable[bytes]) -> Iterator[Line]:
     """Those from the start that hold the chain; ends before the first that does not."""
-    start, before = 0, SEED
-    while (stop := data.find(b"\n", start)) >= 0:
-        hash, _, body = data[start:stop].partition(b" ")
-        if hash.decode(errors="replace") != _chain(before, body):
+    for body, hash, end in _chained(lines):
+        yield Line(msgspec.json.decode(body, type=Change), hash, end)
+
+
+def _chained(lines: Iterable[bytes]) -> Iterator[tuple[bytes, str, int]]:
+    """(body, hash, where the line ends) of each line that follows from the one before it."""
+    before, end = SEED, 0
+    for line in lines:
+        hash, _, body = line.partition(b" ")
+        if not body.endswith(b"\n") or hash.decode(errors="replace") != _chain(before, body[:-1]):
             return
-        before, start = hash.decode(), stop + 1
-        yield Line(msgspec.json.decode(body, type=Change), before, start)
+        before, end = hash.decode(), end + len(line)
+        yield body[:-1], before, end
 
 
 def replay(changes: Iterable[Change]) -> dict[tuple[str, str], Image]:

@@ -1,0 +1,44 @@
+"""What an attempt may cost at most, what running work is expected to cost, and what the levels forbid. All pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lab.experiment import Attempt, Experiment
+from lab.money import Budget, Level, Microusd, cost_of, level_of
+from lab.settings import Settings
+from lab.track import Track
+
+SEVERITY: tuple[Level, ...] = ("ok", "medium", "high", "critical")
+
+
+def upper_bound_s(track: Track, experiment: Experiment, settings: Settings) -> float:
+    """The longest that an attempt can be billed: its remaining phases at their limits, and a lease that ran out."""
+    limits = settings.limits
+    left = [phase for phase in track.phases(experiment.spec)
+            if not (phase.name in experiment.checkpoints and experiment.checkpoints[phase.name].done)]
+    return sum(min(phase.limit_s, limits.phase_s) for phase in left) + limits.lease_s + limits.grace_s
+
+
+def used_s(attempt: Attempt, cancelled: bool, reported_s: float, settings: Settings) -> float:
+    """What an attempt that ended is billed. One that vanished, or was ended from outside, counts from its last
+    reported use to the end of its lease."""
+    if attempt.ending == "lost" or (attempt.ending == "released" and cancelled):
+        return max(attempt.used_s, reported_s + settings.limits.lease_s + settings.limits.grace_s)
+    return attempt.used_s
+
+
+def expected(running: Sequence[Experiment], recent: Sequence[Microusd], reserved: Microusd) -> Microusd:
+    """What running work will probably cost: the mean of recent attempts each, never above what is reserved."""
+    if not recent:
+        return reserved
+    return min(len(running) * sum(recent) // len(recent), reserved)
+
+
+def worst_level(budgets: Sequence[Budget], expected_cost: Microusd) -> Level:
+    levels = [level_of(budget.spent, expected_cost, budget.cap) for budget in budgets]
+    return max(levels, key=SEVERITY.index, default="ok")
+
+
+def overhead_cost(settings: Settings, seconds: float) -> Microusd:
+    return cost_of(seconds, settings.prices.overhead_usd_h)

@@ -1,0 +1,396 @@
+"""The daemon: one reconcile loop over `changes(since)` that keeps the lab going until a goal, a limit or a word.
+
+A state machine: `step()` does one bounded round and gives the seconds until the next. Each round follows the changes
+(journal first), settles what ended, ends silent leases, judges, plans, pays before it dispatches, sends again what
+waits without a message, and reports on the hour. Everything that it knows can be rebuilt from the ledger, every write
+carries its epoch, and every op_id is made of what it is about, so a daemon that is killed anywhere goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from lab.backend import Backend
+from lab.clock import Clock
+from lab.errors import AetherError, Duplicate, LabHeld, Refused, SettingsError, Stale, Unavailable
+from lab.experiment import Ending, Experiment
+from lab.local.journal import Journal
+from lab.settings import Settings
+from lab.track import Goal, Track
+from orchestrator.books import Books
+from orchestrator.champion import SETTLED, Standing, champion, leader, worth_confirming
+from orchestrator.designers.protocol import Budget
+from orchestrator.leases import LeaseWatch, Seen
+from orchestrator.planner import ClipSets, Planner
+from orchestrator.post import Post, Reporter
+from orchestrator.proposer import Proposer
+from orchestrator.stages import Decision, Situation, Stage, decide
+from orchestrator.view import View
+
+RESEND_S = 30.0  # a queued experiment that nobody claimed for so long is sent again
+RETRY_S = 1.0  # after the backend could not be reached
+ROUND = 200  # changes followed in one round
+PROPOSALS = 4  # new experiments in one round, so that a round stays short
+LAST_REPORT_S = 60.0  # how long the end waits for its report before the daemon leaves without it
+
+log = structlog.get_logger("daemon")
+
+
+class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
+    holder: str  # unique to this process
+    host: str = ""
+    pid: int = 0
+    seed: int | None = None  # seeded mode: the same proposals whatever happens on the way
+    study_seed: int = 0  # without one: where this lab's designers start
+    wait: bool = False  # wait for another daemon's lease to run out, instead of refusing
+    observed: tuple[int, int] | None = None  # a heartbeat that is known to be a dead daemon's
+    tick_s: float = 0.2  # between rounds; a finished experiment is seen within it
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a daemon is given: the parts that the simulator replaces."""
+
+    backend: Backend
+    track: Track
+    proposer: Proposer
+    reporter: Reporter
+    clips: ClipSets
+    clock: Clock
+    parse: Callable[[str], Settings]
+    journal: Journal | None = None
+
+
+class Daemon:
+    """See the module. `why` says what ended the run; `lost` is set when another daemon has taken over."""
+
+    def __init__(self, config: DaemonConfig, settings: Settings, around: Surroundings) -> None:
+        self._config, self._settings, self._around = config, settings, around
+        self._ledger, self._backend = around.backend.ledger, around.backend
+        self._now = around.clock.monotonic
+        self.stage: Stage = "explore"
+        self.why = self.lost = ""
+        self.left = False
+        self._epoch = self._beats = self._revision = 0
+        self._started = self._next_beat = 0.0
+        self._watched: tuple[tuple[int, int], float] | None = None
+        self._sent: dict[str, float] = {}  # experiment → when its message was last sent
+        self._pending: Experiment | None = None  # proposed to the ledger, which has not answered yet
+        self._leading = ("", 0)  # the leader, and how many experiments had ended when it took the lead
+        self._quota_from: int | None = None
+        self._done_at: float | None = None
+        self._ready = False
+
+    @property
+    def over(self) -> bool:
+        return self.left or bool(self.lost)
+
+    @property
+    def epoch(self) -> int:
+        """Ours, or 0 while we hold no lease."""
+        return self._epoch
+
+    @property
+    def view(self) -> View:
+        return self._view
+
+    def step(self) -> float:
+        """One round; gives the seconds until the next is due. Raises LabHeld if another daemon holds the lab."""
+        try:
+            if not self._epoch:
+                return self._take_lease()
+            if not self._ready:
+                self._rebuild()
+            return self._round()
+        except Stale as error:
+            self.lost = str(error)
+            return 0.0
+        except Unavailable as error:
+            log.warning("backend unavailable", error=str(error))
+            return RETRY_S
+
+    # ------------------------------------------------------------------ becoming the daemon
+
+    def _take_lease(self) -> float:
+        observed = self._config.observed
+        if self._config.wait and observed is None:
+            observed = self._observe()
+        try:
+            self._epoch = self._ledger.office.take_lease(
+                self._config.holder, host=self._config.host, pid=self._config.pid, observed=observed,
+                op_id=f"lease.{self._config.holder}")
+        except LabHeld:
+            if not self._config.wait:
+                raise
+            return self._settings.limits.beat_s
+        self._started = self._next_beat = self._now()
+        return 0.0
+
+    def _observe(self) -> tuple[int, int] | None:
+        """The holder's heartbeat, once it has stood still for a whole lease time under our eyes."""
+        lease = self._ledger.office.lease()
+        if lease is None:
+            return None
+        beat = (lease.epoch, self._ledger.office.daemon_beat(lease.epoch))
+        if self._watched is None or self._watched[0] != beat:
+            self._watched = (beat, self._now())
+        return beat if self._now() - self._watched[1] >= self._settings.limits.lease_s else None
+
+    def _rebuild(self) -> None:
+        """Everything that we know, from the ledger: at the start, and when the settings have changed."""
+        goals = goals_of(self._settings, self._around.track)
+        self._view = View(self._around.track, goals)
+        self._view.load(self._ledger)
+        if self._revision == 0:
+            self._first_look()
+        self._planner = Planner(self._view, self._ledger, self._around.proposer, self._around.clips, self._settings,
+                                goals, self._config.seed, self._config.study_seed)
+        self._leases = LeaseWatch(self._settings.limits.lease_s)
+        self._catch_up_journal()
+        self._ready = True
+
+    def _first_look(self) -> None:
+        """What belongs to this run alone."""
+        self._revision = self._view.control.settings
+        if self._quota_from is None:
+            self._quota_from = len(self._view.explored)
+        self._books = Books(self._ledger, self._around.clock, self._epoch)
+        self._post = Post(self._backend, self._around.reporter, self._around.clock)
+        if self._around.journal is not None:
+            self._around.journal.open()
+        if self._view.control.stop:  # said to an earlier run; starting this one takes it back
+            self._ledger.office.set_control(stop="", op_id=f"go.{self._epoch}")
+            self._view.control = self._ledger.office.control()
+
+    # ------------------------------------------------------------------ a round
+
+    def _round(self) -> float:
+        self._beat()
+        if self._follow():  # never decide on an old picture
+            return 0.0
+        self._books.settle_ended(self._view, self._settings)
+        self._end_silent_leases()
+        if self.stage != "done":
+            self._books.pay_overhead(self._view, self._settings)
+            self._advance()
+        if self.stage in ("explore", "confirm") and not self._view.control.paused:
+            self._plan()
+            self._dispatch()
+        if self._settings.report.hourly:
+            self._post.hour()
+        self._post.work(self._view)
+        return self._leave() if self.stage == "done" else self._config.tick_s
+
+    def _beat(self) -> None:
+        if self._now() >= self._next_beat:
+            self._beats += 1
+            self._ledger.office.beat_daemon(self._epoch, self._beats)
+            self._next_beat = self._now() + self._settings.limits.beat_s
+
+    def _follow(self) -> bool:
+        """Take in new changes, the journal first; whether there may be more."""
+        changes = self._ledger.changes(self._view.change, ROUND)
+        if self._around.journal is not None:
+            self._around.journal.append(changes)
+        for change in changes:
+            self._view.apply(change)
+            if change.subject in self._view.ended:
+                self._planner.ended(change.subject)
+                self._sent.pop(change.subject, None)
+        if self._view.control.settings != self._revision:
+            self._new_settings()
+        return len(changes) == ROUND
+
+    def _catch_up_journal(self) -> None:
+        journal = self._around.journal
+        while journal is not None and journal.last < self._view.change:
+            journal.append(self._ledger.changes(journal.last, ROUND))
+
+    def _catch_up(self) -> None:
+        """See our own writes at once: the next number and the places in flight depend on them."""
+        while self._follow():
+            pass
+
+    def _new_settings(self) -> None:
+        """A person pushed a revision: take it from the next round on, if it is sound."""
+        self._revision = self._view.control.settings
+        pushed = self._ledger.office.settings(self._revision)
+        try:
+            self._settings = self._around.parse(pushed.text if pushed else "")
+            self._ready = False
+            log.info("settings", revision=self._revision)
+        except SettingsError as error:
+            log.warning("pushed settings are not sound; going on with the old ones", why=str(error))
+
+    def _end_silent_leases(self) -> None:
+        attempts = []
+        for experiment in self._view.running():
+            beat = self._ledger.beat_of(experiment.id, experiment.fence)
+            attempts.append(Seen(experiment.id, experiment.fence, beat.n if beat else 0))
+        for silent in self._leases.silent(attempts, self._now()):
+            log.info("lease ended for silence", experiment=silent.experiment, fence=silent.fence)
+            self._end_lease(silent.experiment, silent.fence, lost=True)
+
+    def _end_lease(self, id: str, fence: int, *, lost: bool) -> None:
+        """Billed from its last reported use to the end of its lease. A worker that was quicker wins."""
+        beat, limits = self._ledger.beat_of(id, fence), self._settings.limits
+        used = (beat.used_s if beat else 0.0) + limits.lease_s + limits.grace_s
+        ending: Ending = "lost" if lost else "released"
+        try:
+            self._ledger.release(id, fence, ending, used_s=used, epoch=self._epoch, op_id=f"{id}.{fence}.{ending}",
+                                 detail="no heartbeat for a lease time" if lost else self.why)
+        except Stale:
+            self._ledger.office.beat_daemon(self._epoch, self._beats)  # raises if it is our epoch that is stale
+
+    # ------------------------------------------------------------------ stages
+
+    def _advance(self) -> None:
+        decision = decide(self._situation())
+        if decision.stage == self.stage:
+            return
+        log.info("stage", now=decision.stage, why=decision.why)
+        self.stage, self.why = decision.stage, decision.why or self.why
+        if decision.stage == "drain":
+            self._drain(decision)
+        elif decision.stage == "done":
+            self._done_at = self._now()
+            self._post.ask(f"end-{self._epoch}", self.why)
+
+    def _situation(self) -> Situation:
+        limits, ahead, believed = self._settings.limits, leader(self._view), champion(self._view)
+        running, exploring = self._view.running(), self._exploring()
+        in_sight = ahead is not None and ahead.meets and self._unbeaten(ahead) >= SETTLED
+        return Situation(
+            stage=self.stage, elapsed_s=self._now() - self._started, minutes=limits.minutes,
+            control=self._view.control, level=self._books.level(self._view, self._settings),
+            override=self._view.control.override_until > self._around.clock.wall(),
+            starved=self._books.starved and not running and not self._view.used,
+            quota_done=not self._quota_left() and not exploring,
+            exhausted=self._planner.exhausted and not exploring,
+            goal_reached=limits.stop_at_goal and believed is not None and believed.meets,
+            goal_in_sight=limits.stop_at_goal and in_sight,
+            confirmed=ahead is None or ahead.status == "confirmed", running=len(running))
+
+    def _drain(self, decision: Decision) -> None:
+        """No new work. Running attempts may be handed back: they go on in a later run."""
+        self._books.free_waiting(self._view)
+        if decision.release:
+            for experiment in self._view.running():
+                self._end_lease(experiment.id, experiment.fence, lost=False)
+
+    def _exploring(self) -> bool:
+        return any(experiment.purpose == "explore" for experiment in self._view.live.values())
+
+    def _unbeaten(self, ahead: Standing) -> int:
+        """How many experiments have ended since the present leader leads."""
+        if ahead.id != self._leading[0]:
+            self._leading = (ahead.id, len(self._view.ended))
+        return len(self._view.ended) - self._leading[1]
+
+    def _quota_left(self) -> bool:
+        quota = self._settings.limits.experiments
+        return quota is None or len(self._view.explored) - (self._quota_from or 0) < quota
+
+    # ------------------------------------------------------------------ planning and dispatch
+
+    def _plan(self) -> None:
+        """Fill the places in flight with what is wanted most: one for each worker, and one that waits."""
+        for _ in range(PROPOSALS):
+            if self._pending is None and len(self._view.live) <= self._settings.limits.workers:
+                self._pending = self._wanted()
+            if self._pending is None:
+                return
+            self._propose(self._pending)
+
+    def _wanted(self) -> Experiment | None:
+        ahead = leader(self._view)
+        if ahead is not None and worth_confirming(self._view, ahead, self._unbeaten(ahead), self.stage == "explore"):
+            confirmation = self._planner.confirmation(ahead.id)
+            if confirmation is not None:
+                return confirmation
+        if self.stage != "explore":
+            return None
+        self._take_ideas()
+        if len(self._view.anchor_ids) < len(self._view.explored):  # a first result first, then one of each in turn
+            anchor = self._planner.anchor()
+            if anchor is not None:
+                return anchor
+        return self._planner.explore(self._left()) if self._quota_left() else None
+
+    def _left(self) -> Budget:
+        quota = self._settings.limits.experiments
+        done = len(self._view.explored) - (self._quota_from or 0)
+        return Budget(experiments=None if quota is None else quota - done)
+
+    def _take_ideas(self) -> None:
+        """Propose what people asked for. What cannot be run is said and put aside."""
+        for idea in self._ledger.office.ideas():
+            try:
+                experiment = self._planner.idea(idea)
+                self._ledger.propose(experiment, epoch=self._epoch, op_id=f"idea.{idea.key}")
+                self._planner.started(experiment)
+            except (Stale, Unavailable):
+                raise
+            except AetherError as error:
+                log.warning("an idea cannot be run", idea=idea.key, why=str(error))
+            self._ledger.office.take_idea(idea.key, epoch=self._epoch, op_id=f"taken.{idea.key}")
+            self._catch_up()
+
+    def _propose(self, experiment: Experiment) -> None:
+        """If the ledger cannot be reached this raises, and the same proposal is made again in a later round."""
+        try:
+            self._ledger.propose(experiment, epoch=self._epoch,
+                                 op_id=f"propose.{experiment.id}.{experiment.fingerprint[:16]}")
+            self._planner.started(experiment)
+        except Stale:
+            raise
+        except Duplicate as duplicate:
+            self._planner.duplicate(duplicate.original)
+        except Refused as refusal:  # its number was taken meanwhile; what designers want, they propose again
+            log.warning("a proposal was refused", experiment=experiment.id, why=str(refusal))
+        self._pending = None
+        self._catch_up()
+
+    def _dispatch(self) -> None:
+        """Approve, pay, send. What is stuck between two of these goes on from there."""
+        training_stopped = self._books.level(self._view, self._settings) == "high"
+        for experiment in list(self._view.live.values()):
+            learned = self._around.track.family(experiment.spec.family).learned
+            if experiment.state in ("proposed", "queued") and not (learned and training_stopped):
+                self._dispatch_one(experiment)
+        self._catch_up()
+
+    def _dispatch_one(self, experiment: Experiment) -> None:
+        if experiment.state == "proposed":
+            self._ledger.approve(experiment.id, epoch=self._epoch, op_id=f"approve.{experiment.id}")
+        if experiment.reservation is None:
+            if not self._books.reserve(experiment, self._view, self._settings):
+                return
+            self._sent.pop(experiment.id, None)
+        if self._now() - self._sent.get(experiment.id, -RESEND_S) >= RESEND_S:
+            self._backend.queues[experiment.spec.job_class].send(experiment.id)
+            self._sent[experiment.id] = self._now()
+
+    # ------------------------------------------------------------------ the end
+
+    def _leave(self) -> float:
+        """The last report is out and the books are closed: give the lab back."""
+        waited = self._now() - (self._done_at or 0.0)
+        if not self._post.idle and waited < LAST_REPORT_S:
+            return self._config.tick_s
+        self._books.settle_overhead(self._view, self._settings)
+        self._catch_up()
+        self._ledger.office.leave_lease(self._epoch, op_id=f"leave.{self._epoch}")
+        self.left = True
+        self._around.proposer.close()
+        return 0.0
+
+
+def goals_of(settings: Settings, track: Track) -> tuple[Goal, ...]:
+    """The person's goals, or the track's own. Raises NotFound for a metric that the track has not."""
+    if settings.goals is None:
+        return track.goals
+    return tuple(Goal(metric=track.metric(g.metric).name, relation=g.relation, value=g.value, scope=g.scope,
+                      share=g.share) for g in settings.goals)

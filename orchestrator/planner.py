@@ -1,0 +1,193 @@
+"""What runs next: confirmations of the leader, a person's ideas, anchors, and what the designers propose.
+
+Each answer is a whole Experiment that the daemon only has to put into the ledger. The proposer works beside us; this
+never waits for it. In seeded mode proposal k sees exactly the first k - window outcomes in the order of the proposals,
+so the same seed gives the same proposals however many workers there are and however often they were killed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from lab.backend import Store
+from lab.canonical import canonical_json
+from lab.control import Idea
+from lab.errors import AetherError, NotFound
+from lab.experiment import Clip, Dataset, Experiment, Purpose, Spec
+from lab.ledger import Ledger
+from lab.settings import Settings
+from lab.space import problems
+from lab.track import Goal
+from orchestrator.champion import missing_seeds
+from orchestrator.designers.history import Memory
+from orchestrator.designers.protocol import Budget, Proposal, problem
+from orchestrator.mix import pick_designer
+from orchestrator.proposer import Ask, Proposer
+from orchestrator.view import View
+
+CLIPS = "clips"  # the store's pointer to the lab's Dataset
+EXPLORE_SEED, ANCHOR_SEED = 1, 0
+FRUITLESS = 10  # asks in a row without a new point before the space counts as exhausted
+
+log = structlog.get_logger("planner")
+
+
+class ClipSets(msgspec.Struct, frozen=True):
+    """Hashes of the two clip sets: what designers see results of, and what only confirmations use."""
+
+    explore: str
+    confirm: str
+
+
+class Planner:
+    """See the module."""
+
+    def __init__(self, view: View, ledger: Ledger, proposer: Proposer, clips: ClipSets, settings: Settings,
+                 goals: tuple[Goal, ...], seed: int | None, study_seed: int) -> None:
+        self._view, self._ledger, self._proposer, self._clips = view, ledger, proposer, clips
+        self._settings, self._seeded = settings, seed is not None
+        self._study_seed = seed if seed is not None else study_seed
+        self._problem = problem(view.track, goals)
+        self._memory = Memory(view.track, self._problem, clips.explore)
+        self._told = 0  # explored experiments whose end the memory has been told, in seeded mode
+        self._shown: set[str] = set()
+        self._asked = 0
+        self._fruitless = 0
+        self.errors = ""
+        for id in view.explored:
+            self._show(ledger.experiment(id))
+
+    @property
+    def exhausted(self) -> bool:
+        """No designer finds a point that has not run."""
+        return self._fruitless >= FRUITLESS
+
+    # ------------------------------------------------------------------ what is wanted besides exploring
+
+    def confirmation(self, candidate: str) -> Experiment | None:
+        """The next missing confirmation of this candidate."""
+        for seed in missing_seeds(self._view, candidate)[:1]:
+            of = self._ledger.experiment(candidate)
+            spec = replace(of.spec, clips=self._clips.confirm, seed=seed)
+            return self._new(spec, "confirm", of.designer, parents=(candidate,), group=candidate,
+                             hypothesis=f"{candidate} does as well on clips that it has not seen")
+        return None
+
+    def idea(self, idea: Idea) -> Experiment:
+        """A person's wish as an experiment. Raises NotFound or AetherError where it is none."""
+        family = self._view.track.family(idea.family)
+        faults = problems(family.space, idea.params)
+        if faults:
+            raise AetherError("; ".join(faults))
+        spec = self._spec(idea.family, idea.params, idea.clips or self._clips.explore,
+                          EXPLORE_SEED if idea.seed is None else idea.seed)
+        return self._new(spec, "explore", "person", parents=idea.parents, hypothesis=idea.hypothesis,
+                         repeats=idea.repeats)
+
+    def anchor(self) -> Experiment | None:
+        """The first anchor that has not been started on these clips."""
+        for anchor in self._view.track.anchors:
+            spec = self._spec(anchor.family, anchor.params, self._clips.explore, ANCHOR_SEED)
+            if spec.fingerprint() not in self._view.anchor_ids:
+                return self._new(spec, "anchor", "anchor", group=anchor.name, hypothesis=f"reference: {anchor.name}")
+        return None
+
+    # ------------------------------------------------------------------ exploring
+
+    def explore(self, budget: Budget) -> Experiment | None:
+        """A designer's next proposal once there is one; asks for it if nobody has."""
+        answer = self._proposer.poll()
+        if answer is None:
+            if not self._proposer.busy and not self.exhausted and self._may_ask():
+                self._ask(budget)
+            return None
+        if answer.error and answer.error != self.errors:
+            self.errors = answer.error
+            log.warning("a designer failed", designer=answer.designer, error=answer.error)
+        if not answer.proposals:
+            self._fruitless += 1
+            return None
+        self._fruitless = 0
+        return self._proposed(answer.designer, answer.proposals[0])
+
+    def duplicate(self, original: str) -> None:
+        """The ledger refused the last proposal: `original` has run it. The designers learn that the point is taken."""
+        self._fruitless += 1
+        self._memory.see(self._ledger.experiment(original))
+
+    def ended(self, id: str) -> None:
+        """An experiment has ended. Without a seed the designers learn of it now; with one, when its turn comes."""
+        if not self._seeded and id in self._shown:
+            self._memory.see(self._ledger.experiment(id))
+
+    def started(self, experiment: Experiment) -> None:
+        self._show(experiment)
+
+    def _show(self, experiment: Experiment) -> None:
+        """The memory learns that it was proposed, and its end only where it may."""
+        if experiment.purpose != "explore" or experiment.id in self._shown:
+            return
+        self._shown.add(experiment.id)
+        self._memory.see(replace(experiment, state="proposed", outcome=None))
+        if not self._seeded and experiment.state in ("finished", "cancelled"):
+            self._memory.see(experiment)
+
+    def _may_ask(self) -> bool:
+        """With a seed: only once every outcome that the next proposal must see is there."""
+        if not self._seeded:
+            return True
+        due = self._view.explored[: max(len(self._view.explored) - self._settings.designers.window + 1, 0)]
+        if any(id not in self._view.ended for id in due[self._told:]):
+            return False
+        for id in due[self._told:]:
+            self._memory.see(self._ledger.experiment(id))
+        self._told = max(self._told, len(due))
+        return True
+
+    def _ask(self, budget: Budget) -> None:
+        self._asked += 1
+        designers = self._settings.designers
+        name = pick_designer(designers.mix(), self._designer_counts(), self._study_seed, designers.control_share)
+        history = self._memory.history(0 if self._seeded else self._view.change)
+        self._proposer.ask(Ask(id=self._asked, designer=name, problem=self._problem, history=history,
+                               budget=Budget() if self._seeded else budget, seed=self._study_seed))
+
+    def _designer_counts(self) -> dict[str, int]:
+        return {name: count for name, count in self._view.by_designer.items() if name != "person"}
+
+    def _proposed(self, designer: str, proposal: Proposal) -> Experiment:
+        spec = self._spec(proposal.family, proposal.params, self._clips.explore, EXPLORE_SEED)
+        return self._new(spec, "explore", designer, parents=proposal.parents, hypothesis=proposal.hypothesis,
+                         prediction=proposal.prediction, seen=0 if self._seeded else self._view.change)
+
+    def _spec(self, family: str, params: dict[str, Any], clips: str, seed: int) -> Spec:
+        track = self._view.track
+        return Spec(track=track.name, family=family, params=params, clips=clips, seed=seed, protocol=track.protocol,
+                    job_class=track.family(family).job_class)
+
+    def _new(self, spec: Spec, purpose: Purpose, designer: str, **more: Any) -> Experiment:
+        return Experiment(id=f"e{self._view.count + 1:05d}", spec=spec, fingerprint=spec.fingerprint(), purpose=purpose,
+                          designer=designer, settings=self._view.control.settings, **more)
+
+
+def clip_sets(store: Store) -> ClipSets:
+    """The lab's clips as two sets. Where no clip is kept for confirming, the score clips serve again, which says less.
+
+    Raises NotFound, with the fix, where there is nothing to score on.
+    """
+    pointer = store.pointer(CLIPS)
+    clips = msgspec.json.decode(store.read(pointer), type=Dataset).clips if pointer else ()
+    train = tuple(clip for clip in clips if clip.role == "train")
+    score = tuple(clip for clip in clips if clip.role == "score")
+    if not score:
+        raise NotFound("this lab has no clip to score on; add one with `aether clips add FILE --role score`")
+    confirm = tuple(replace(clip, role="score") for clip in clips if clip.role == "confirm") or score
+    return ClipSets(_stored(store, train + score), _stored(store, train + confirm))
+
+
+def _stored(store: Store, clips: tuple[Clip, ...]) -> str:
+    return store.put_bytes(canonical_json(Dataset(clips=clips)))

@@ -1,0 +1,185 @@
+"""The daemon's memory of the ledger: folded from changes, compact, and able to be rebuilt at any moment.
+
+It holds whole experiments only while they live; of those that ended it keeps what judging needs. Applying an older
+image twice does no harm, so it is loaded by listing the ledger and then follows `changes(since)`.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from lab.control import Change, Control, Image, Report
+from lab.experiment import Attempt, Experiment, Scores
+from lab.judging.goals import GoalVerdict, judge
+from lab.ledger import Ledger
+from lab.money import Budget, Entry, Reservation
+from lab.track import Goal, Track
+
+ENDED = ("finished", "cancelled")
+MISSED_UNKNOWN = 1.0  # what an unknown goal counts in a rank: as much as one missed by its whole value
+
+Rank = tuple[float, float, str]  # summed distance to the goals, loss on the first objective, id: smaller is better
+
+
+ConfirmState = Literal["live", "passed", "scored", "failed", "void"]
+
+
+class View:
+    """See the module. `memory` is told of explored experiments by whoever feeds the designers, not here."""
+
+    def __init__(self, track: Track, goals: tuple[Goal, ...]) -> None:
+        self.track, self.goals = track, goals
+        self.change = 0
+        self.live: dict[str, Experiment] = {}
+        self.explored: list[str] = []  # ids, in the order of their proposal
+        self.ended: dict[str, str] = {}  # id → designer, of everything that ended
+        self.cancelled: set[str] = set()
+        self.outcomes: Counter[str] = Counter()
+        self.by_designer: Counter[str] = Counter()
+        self.anchors: dict[str, Scores] = {}
+        self.anchor_ids: dict[str, str] = {}  # fingerprint → id, of every anchor that stands
+        self.ranks: list[Rank] = []  # best first
+        self.rank_of: dict[str, Rank] = {}
+        self.unsettled: dict[str, Reservation] = {}
+        self.used: dict[str, tuple[str, Attempt]] = {}  # reservation → (experiment, the attempt that ended on it)
+        self.budgets: dict[str, Budget] = {}
+        self.control = Control()
+        self.reports: set[str] = set()
+        self.waiting_reports: dict[str, Report] = {}
+        self.recent_costs: list[int] = []  # of the last attempts
+        self.confirms: dict[str, dict[int, ConfirmState]] = {}  # candidate → seed → how its confirmation stands
+        self._numbers: set[str] = set()
+        self._readers: dict[str, Callable[[Image], None]] = {
+            "reservation": self._see_reservation, "experiment": self._see_experiment, "budget": self._see_budget,
+            "entry": self._see_entry, "control": self._see_control, "report": self._see_report}
+
+    @property
+    def count(self) -> int:
+        """How many experiments there have ever been."""
+        return len(self._numbers)
+
+    def load(self, ledger: Ledger) -> None:
+        """Everything as it stands now. Changes that land meanwhile are applied again, which does no harm."""
+        self.change = ledger.last_change()
+        for kind in self._readers:
+            after = ""
+            while page := ledger.table.page(kind, after=after, limit=500):
+                for record in page:
+                    self._readers[kind](Image(kind, record.id, record.version, record.tag, msgspec.Raw(record.body)))
+                after = page[-1].id
+
+    def apply(self, change: Change) -> None:
+        for image in change.records:
+            reader = self._readers.get(image.kind)
+            if reader is not None:
+                reader(image)
+        self.change = change.n
+
+    def running(self) -> list[Experiment]:
+        return [e for e in self.live.values() if e.state == "running"]
+
+    def rank(self, experiment: Experiment) -> Rank | None:
+        """Where an explored experiment stands; None if it has no scores to stand on."""
+        if experiment.outcome is None or experiment.outcome.scores is None:
+            return None
+        scores = self.track.derive(experiment.outcome.scores, self.anchors)
+        first = self.track.objectives[0]
+        value = scores.mean.get(first.metric)
+        if value is None:
+            return None
+        verdicts = judge(self.goals, scores, self.track.not_applicable(experiment.spec))
+        return shortfall(verdicts), value if first.direction == "min" else -value, experiment.id
+
+    # ------------------------------------------------------------------ one reader a kind of record
+
+    def _see_experiment(self, image: Image) -> None:
+        experiment = msgspec.json.decode(image.body, type=Experiment)
+        self._number(experiment)
+        if experiment.purpose == "confirm" and experiment.group:
+            self.confirms.setdefault(experiment.group, {})[experiment.spec.seed] = _confirm_state(experiment)
+        for attempt in experiment.attempts:
+            if attempt.ending is not None and attempt.reservation in self.unsettled:
+                self.used[attempt.reservation] = (experiment.id, attempt)
+        if experiment.state not in ENDED:
+            self.live[experiment.id] = experiment
+        elif experiment.id not in self.ended:
+            self._end(experiment)
+
+    def _number(self, experiment: Experiment) -> None:
+        if experiment.id in self._numbers:
+            return
+        self._numbers.add(experiment.id)
+        if experiment.purpose == "explore":
+            insort(self.explored, experiment.id)
+            self.by_designer[experiment.designer] += 1
+        if experiment.purpose == "anchor":
+            self.anchor_ids[experiment.fingerprint] = experiment.id
+
+    def _end(self, experiment: Experiment) -> None:
+        self.live.pop(experiment.id, None)
+        self.ended[experiment.id] = experiment.designer
+        if experiment.state == "cancelled":
+            self.cancelled.add(experiment.id)
+        outcome = experiment.outcome
+        self.outcomes["cancelled" if outcome is None else outcome.verdict] += 1
+        if experiment.purpose == "anchor":
+            self._end_anchor(experiment)
+        if experiment.purpose == "explore" and (rank := self.rank(experiment)) is not None:
+            insort(self.ranks, rank)
+            self.rank_of[experiment.id] = rank
+
+    def _end_anchor(self, experiment: Experiment) -> None:
+        faulted = experiment.outcome is None or experiment.outcome.reason == "harness_fault"
+        if faulted:
+            self.anchor_ids.pop(experiment.fingerprint, None)
+        elif experiment.outcome is not None and experiment.outcome.scores is not None and experiment.group:
+            self.anchors[experiment.group] = experiment.outcome.scores
+
+    def _see_reservation(self, image: Image) -> None:
+        reservation = msgspec.json.decode(image.body, type=Reservation)
+        if reservation.settled:
+            self.unsettled.pop(reservation.key, None)
+            self.used.pop(reservation.key, None)
+        else:
+            self.unsettled[reservation.key] = reservation
+
+    def _see_budget(self, image: Image) -> None:
+        budget = msgspec.json.decode(image.body, type=Budget)
+        self.budgets[budget.id] = budget
+
+    def _see_entry(self, image: Image) -> None:
+        entry = msgspec.json.decode(image.body, type=Entry)
+        if entry.what == "attempt" and entry.amount:
+            self.recent_costs = [*self.recent_costs[-99:], entry.amount]
+
+    def _see_control(self, image: Image) -> None:
+        self.control = msgspec.json.decode(image.body, type=Control)
+
+    def _see_report(self, image: Image) -> None:
+        report = msgspec.json.decode(image.body, type=Report)
+        self.reports.add(report.key)
+        if report.delivered:
+            self.waiting_reports.pop(report.key, None)
+        else:
+            self.waiting_reports[report.key] = report
+
+
+def shortfall(verdicts: list[GoalVerdict]) -> float:
+    """How far all goals together are missed, each as a part of its value; 0 when every one that applies is met."""
+    return sum(MISSED_UNKNOWN if v.status == "unknown" else (v.distance or 0.0)
+               for v in verdicts if v.status != "not_applicable")
+
+
+def _confirm_state(experiment: Experiment) -> ConfirmState:
+    if experiment.state not in ENDED:
+        return "live"
+    if experiment.outcome is None or experiment.outcome.reason == "harness_fault":
+        return "void"  # says nothing of the candidate; that seed is run again
+    if experiment.outcome.scores is None:
+        return "failed"
+    return "passed" if experiment.outcome.verdict == "success" else "scored"
