@@ -132,7 +132,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     reservation: str | None = None  # the money that waits for, or pays, the current attempt
-    reservations: int = 0  # how often money was reserved for it: once for each attempt, and once for each that never came
+    reservations: int = 0  # how often money was reserved for it, also where no attempt came
     checkpoints: dict[str, Checkpoint] = {}
     outcome: Outcome | None = None
     cost_microusd: int = 0
