@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,19 +32,17 @@ class Place:
 
 
 class LosesReplies:
-    """A table behind a bad line. `lose_next`: the next commit is written, but its reply is lost. `delay_next`: it is
-    written only after `reads` more reads, long after the caller has given up on it."""
+    """A table behind a bad line, which locks no one out. `lose_next`: the next commit is written, but its reply is
+    lost. `delay_next`: it is written only after that many more reads, when the caller has long given up on it."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self.lose_next = False
         self.delay_next: int | None = None
         self._late: tuple[Sequence[Write], Sequence[Check]] | None = None
-        self.commits = 0
 
     def commit(self, writes: Sequence[Write], checks: Sequence[Check] = (), *, label: str = "") -> None:
-        self.commits += 1
-        if self.delay_next is not None:
+        if self.delay_next is not None and self._late is None:
             self._late = (writes, checks)
             raise Unavailable("the line was cut before an answer came")
         self._table.commit(writes, checks, label=label)
@@ -72,4 +70,4 @@ class LosesReplies:
         self._table.delete(kind, ids)
 
     def session(self) -> AbstractContextManager[None]:
-        return self._table.session()
+        return nullcontext()
