@@ -125,6 +125,6 @@ def _aside(target: Path) -> Iterator[Path]:
     try:
         folder = TemporaryDirectory(prefix=".aether-", dir=target.parent)
     except OSError as error:
-        raise UserError(f"{target} cannot be written: {error.strerror}; name a folder that is there and yours") from None
+        raise UserError(f"{target} cannot be written: {error.strerror}; name a folder of yours") from None
     with folder:
         yield Path(folder.name)

@@ -35,7 +35,7 @@ def resize(plane: Plane, shape: tuple[int, int], bit_depth: int) -> Plane:
 def to_depth(plane: Plane, source_bits: int, target_bits: int) -> Plane:
     """The same picture in another bit depth: a shift up, or a rounded shift down."""
     if target_bits > source_bits:
-        return plane.astype(np.uint16) << (target_bits - source_bits)
+        return np.left_shift(plane, target_bits - source_bits, dtype=np.uint16)
     if target_bits == source_bits:
         return plane
     rounded = _shift(plane.astype(np.int32), source_bits - target_bits)

@@ -1,0 +1,27 @@
+"""Streams of today decode for ever, to the bit."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+from support.streams import decoded, planar
+
+from gpu_workers.codec.decoder.container import Reader
+
+FOLDER = Path(__file__).resolve().parents[3] / "data" / "golden"
+EXPECTED = json.loads((FOLDER / "golden.json").read_text())
+
+
+def test_every_golden_stream_has_its_digest() -> None:
+    assert {path.stem for path in FOLDER.glob("*.aec")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_a_golden_stream_decodes_to_the_planes_it_always_did(name: str) -> None:
+    data = (FOLDER / f"{name}.aec").read_bytes()
+    frames = decoded(data)
+    assert len(frames) == EXPECTED[name]["frames"]
+    assert hashlib.sha256(planar(frames)).hexdigest() == EXPECTED[name]["sha256"]
+    assert Reader(io.BytesIO(data)).header.family == "classic"
