@@ -29,7 +29,7 @@ SVTAV1_LADDER = tuple(
     for crf in SVTAV1_CRFS)
 ANCHORS = (*X265_LADDER, *SVTAV1_LADDER,
            Anchor(name=HEVC10, family="classic", params=as_people_run("x265", x265_mbps=10.0)))
-LADDERS: Mapping[str, tuple[Anchor, ...]] = {"saving_x265_pct": X265_LADDER, "saving_svtav1_pct": SVTAV1_LADDER}
+SAVINGS: Mapping[str, tuple[Anchor, ...]] = {"saving_x265_pct": X265_LADDER, "saving_svtav1_pct": SVTAV1_LADDER}
 REDUCTION = "reduction_vs_hevc10_pct"
 
 Found = tuple[float | None, str]
@@ -38,7 +38,7 @@ Found = tuple[float | None, str]
 def derive(scores: Scores, anchors: Mapping[str, Scores]) -> Scores:
     """`scores` with the reduction and the savings, clip by clip and as their mean over the clips."""
     found = {name: {clip: _saving(ladder, clip, values, anchors) for clip, values in scores.clips.items()}
-             for name, ladder in LADDERS.items()}
+             for name, ladder in SAVINGS.items()}
     found[REDUCTION] = {clip: _reduction(clip, values, anchors) for clip, values in scores.clips.items()}
     means = {name: _mean(clips) for name, clips in found.items()}
     why = {f"{name}@{clip}": reason for name, clips in found.items() for clip, (_, reason) in clips.items() if reason}

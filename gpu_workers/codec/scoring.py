@@ -8,7 +8,7 @@ read is ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,13 @@ import msgspec
 from gpu_workers.codec.decoder.errors import BadStream
 from gpu_workers.codec.encoding import EncodeRecord, coded_clips, open_clip
 from gpu_workers.codec.frames import BadFrames, Frame
-from gpu_workers.codec.measure.quality import Quality, QualityResult
-from gpu_workers.codec.measure.timing import DecoderFailed, DecodeTiming, started, time_decoding
+from gpu_workers.codec.measure.timing import DecoderFailed, DecodeTiming, time_decoding
+from gpu_workers.codec.measuring import Measured, measure
 from gpu_workers.codec.phases import FRAMES, RECORDS, SCORES, STREAMS, SUFFIX, THUMBNAILS
-from gpu_workers.codec.stream import StreamFacts, read_stream_facts
 from gpu_workers.codec.summary import ClipScores, Number, summarise
 from gpu_workers.codec.thumbnails import thumbnail
-from gpu_workers.codec.video import FrameReader
 from gpu_workers.device import device_class
 from gpu_workers.phase import BoundClip, Box, Refuse
-from lab.canonical import sha256
 
 NO_NETWORK = "not applicable: the decoder has no network"
 NETWORK_METRICS = ("decoder_kmac_px", "decoder_teraops_frame")
@@ -34,76 +31,57 @@ NO_MODEL_MB = 0.0  # a classic decoder needs nothing beside the stream
 HOUR_S = 3600
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What is known of one clip before its decoding is timed."""
-
-    clip: BoundClip
-    reference: FrameReader
-    path: Path
-    stream: StreamFacts
-    quality: QualityResult
-    decode_peak_mb: float
-
-    @property
-    def worst_frame(self) -> int:
-        return self.quality.worst_frames(1)[0]
-
-    @property
-    def bitrate_mbps(self) -> float:
-        return self.stream.bytes * 8 / self.reference.info.duration_s / 1e6
-
-
 def score(box: Box) -> None:
     """Leaves `scores.json`, `frames.json` and `thumbnails/`."""
     (box.out / THUMBNAILS).mkdir()
-    records = msgspec.json.decode(box.inputs[f"encode/{RECORDS}"].read_bytes(), type=dict[str, EncodeRecord])
-    measured = [_measure_bound(box, clip) for clip in coded_clips(box)]
+    clips = {clip.name: clip for clip in coded_clips(box)}
+    records = _records(box.inputs[f"encode/{RECORDS}"], clips)
+    measured = {name: _measure(box, clip) for name, clip in clips.items()}
     with box.machine.exclusive():
-        timed = [_time(box, one) for one in measured]
-    for one, (_, kept) in zip(measured, timed, strict=True):
-        _leave_thumbnails(box, one, kept)
-    (box.out / FRAMES).write_bytes(msgspec.json.encode({one.clip.name: _per_frame(one) for one in measured}))
-    clips = {one.clip.name: clip_scores(one, timing, records[one.clip.name])
-             for one, (timing, _) in zip(measured, timed, strict=True)}
+        timed = {name: _time(box, name, one) for name, one in measured.items()}
+    for name, one in measured.items():
+        _leave_thumbnails(box, name, one, timed[name][1])
+    (box.out / FRAMES).write_bytes(msgspec.json.encode({name: _per_frame(one) for name, one in measured.items()}))
+    found = {name: clip_scores(one, timed[name][0], records[name], clips[name].facts.get("source_mbps"))
+             for name, one in measured.items()}
     claimed = ("encode_fps", "encode_cpu_s") if box.spec.code else ()
-    scores = summarise(clips, device_class(), _artefacts(box.out), claimed)
+    scores = summarise(found, device_class(), _artefacts(box.out), claimed)
     (box.out / SCORES).write_bytes(msgspec.json.encode(scores))
 
 
-def _measure_bound(box: Box, clip: BoundClip) -> Measured:
+def _records(path: Path, clips: Collection[str]) -> dict[str, EncodeRecord]:
+    """What the phase `encode`, which nobody trusts, wrote of its own costs."""
+    try:
+        records = msgspec.json.decode(path.read_bytes(), type=dict[str, EncodeRecord])
+    except msgspec.DecodeError as error:
+        raise Refuse("bad_output", f"{RECORDS} cannot be read: {error}") from error
+    if missing := set(clips) - records.keys():
+        raise Refuse("bad_output", f"{RECORDS} lacks {', '.join(sorted(missing))}")
+    return records
+
+
+def _measure(box: Box, clip: BoundClip) -> Measured:
     reference = open_clip(clip)
     path = box.inputs[f"encode/{STREAMS}/"] / f"{clip.name}{SUFFIX}"
+    frames = len(reference)
     try:
         with box.machine.shared():
-            return measure(clip, reference, path, box)
+            return measure(reference, path, box.threads,
+                           lambda done: box.progress(clip=clip.name, frame=done, frames=frames))
     except (BadStream, BadFrames, DecoderFailed) as error:
         raise Refuse("bad_output", f"{clip.name}: {error}") from error
 
 
-def measure(clip: BoundClip, reference: FrameReader, path: Path, box: Box) -> Measured:
-    """Decodes in a fresh process and measures in step. Raises BadStream, BadFrames or DecoderFailed."""
-    info = reference.info
-    facts = read_stream_facts(path, info.frames)
-    with started(box.threads) as decoder, Quality(reference, info, threads=box.threads) as quality:
-        decoder.deliver(path.read_bytes())
-        for done, frame in enumerate(decoder.frames(info), 1):
-            quality.add(frame)
-            box.progress(clip=clip.name, frame=done, frames=info.frames)
-        return Measured(clip, reference, path, facts, quality.result(), decoder.peak_mb)
-
-
-def _time(box: Box, one: Measured) -> tuple[DecodeTiming, dict[int, Frame]]:
-    box.progress(clip=one.clip.name, note="timing the decoder")
+def _time(box: Box, name: str, one: Measured) -> tuple[DecodeTiming, dict[int, Frame]]:
+    box.progress(clip=name, note="timing the decoder")
     info = one.reference.info
     try:
         return time_decoding(one.path.read_bytes(), info, box.threads, frozenset(_shown(one).values()))
     except DecoderFailed as error:
-        raise Refuse("bad_output", f"{one.clip.name}: {error}, though it had decoded once") from error
+        raise Refuse("bad_output", f"{name}: {error}, though it had decoded once") from error
 
 
-def clip_scores(one: Measured, timing: DecodeTiming, record: EncodeRecord) -> ClipScores:
-    source_mbps = one.clip.facts.get("source_mbps")
+def clip_scores(one: Measured, timing: DecodeTiming, record: EncodeRecord, source_mbps: float | None) -> ClipScores:
     frames = len(one.reference)
     values: dict[str, Number] = {
         **one.quality.mean,
@@ -111,7 +89,7 @@ def clip_scores(one: Measured, timing: DecodeTiming, record: EncodeRecord) -> Cl
         "amortised_mbps": one.bitrate_mbps + NO_MODEL_MB * 8 / HOUR_S,
         "model_mb": NO_MODEL_MB,
         "reduction_vs_source_pct": 100 * (1 - one.bitrate_mbps / source_mbps) if source_mbps else None,
-        "encode_fps": record.frames / record.seconds if record.seconds else None,
+        "encode_fps": frames / record.seconds if record.seconds else None,
         "encode_cpu_s": record.cpu_s,
         **msgspec.to_builtins(timing),
         "decode_peak_mb": one.decode_peak_mb,
@@ -135,14 +113,14 @@ def _shown(one: Measured) -> dict[str, int]:
     return {"middle": len(one.reference) // 2, "worst": one.worst_frame}
 
 
-def _leave_thumbnails(box: Box, one: Measured, kept: dict[int, Frame]) -> None:
+def _leave_thumbnails(box: Box, name: str, one: Measured, kept: dict[int, Frame]) -> None:
     for which, number in _shown(one).items():
         for side, frame in (("original", one.reference[number]), ("decoded", kept[number])):
-            target = box.out / THUMBNAILS / f"{one.clip.name}-{which}-{side}.webp"
+            target = box.out / THUMBNAILS / f"{name}-{which}-{side}.webp"
             target.write_bytes(thumbnail(frame, one.reference.info))
 
 
 def _artefacts(out: Path) -> dict[str, str]:
-    """Name → SHA-256 of what is kept beside the scores, which is what the store calls it."""
-    files = [out / FRAMES, *sorted((out / THUMBNAILS).iterdir())]
-    return {str(file.relative_to(out)): sha256(file.read_bytes()) for file in files}
+    """The files kept beside the scores, under their own names; the worker puts their hashes in place of the latter."""
+    names = [FRAMES, *sorted(f"{THUMBNAILS}/{file.name}" for file in (out / THUMBNAILS).iterdir())]
+    return {name: name for name in names}
