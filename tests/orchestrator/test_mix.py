@@ -49,6 +49,10 @@ def test_a_designer_that_fell_behind_catches_up() -> None:
     assert pick_designer({"evolution": 1}, {"control": 2, "evolution": 98}, 0) == "control"
 
 
+def test_controls_floor_goes_before_another_that_lags_further() -> None:
+    assert pick_designer({"evolution": 1, "claude": 1}, {"control": 14, "evolution": 86}, 0) == "control"
+
+
 def test_control_takes_all_where_nobody_else_is_named() -> None:
     assert set(turns({}, 10)) == {"control"}
     assert set(turns({"control": 1, "evolution": 0}, 10)) == {"control"}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import sleep
 
+import msgspec
 import pytest
 
 from lab.errors import NotFound
@@ -145,6 +146,25 @@ def test_a_child_that_hangs_is_ended_at_the_limit() -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     process.close()
+
+
+def test_the_childs_answer_survives_a_persons_interrupt(process: ProposerProcess) -> None:
+    process.ask(an_ask())
+    wait(process)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    process.ask(an_ask(2))
+    assert wait(process).error == ""
+
+
+def test_what_a_designer_prints_is_never_taken_for_its_answer(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text("print('loading')\nfrom orchestrator.designers.control import Control as Loud\n")
+    child = ("import sys; import orchestrator.proposer as p; sys.path.append(sys.argv[1]); "
+             "p.DESIGNERS['loud'] = 'loud:Loud'; p.main()")
+    done = subprocess.run([sys.executable, "-c", child, str(tmp_path)], cwd=ROOT, capture_output=True,
+                          input=msgspec.json.encode(an_ask(designer="loud")) + b"\n")
+    (line,) = done.stdout.splitlines()
+    assert len(msgspec.json.decode(line, type=Answer).proposals) == 2
 
 
 def test_closing_leaves_no_process() -> None:
