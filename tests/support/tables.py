@@ -6,27 +6,32 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lab.aws.table import DynamoTable, connect, create_table
 from lab.errors import Unavailable
 from lab.local.table import SqliteTable
 from lab.table import Check, Record, Table, Write
-from support.servers import Endpoint
+
+if TYPE_CHECKING:
+    from support.servers import Endpoint
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a table is: a SQLite path, or a table's name at an endpoint."""
+    """Where a table is: a SQLite path, or a table's name at an endpoint. The cloud's library is loaded only for the
+    latter: sixteen processes open a place at once."""
 
     name: str
     endpoint: Endpoint | None = None
 
     def create(self) -> None:
         if self.endpoint is not None:
+            from lab.aws.table import connect, create_table
             create_table(connect(**self.endpoint.settings), self.name)
 
     def open(self) -> Table:
         if self.endpoint is not None:
+            from lab.aws.table import DynamoTable, connect
             return DynamoTable(connect(**self.endpoint.settings), self.name)
         return SqliteTable(self.name if self.name == ":memory:" else Path(self.name))
 

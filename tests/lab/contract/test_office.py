@@ -72,8 +72,8 @@ def test_control_is_changed_field_by_field(lab: Laboratory) -> None:
 
 
 def test_new_settings_are_a_new_revision_and_the_same_are_not(lab: Laboratory) -> None:
-    revisions = [lab.office.push_settings(text, op_id=lab.op()) for text in ("a = 1\n", "a = 1\n", "a = 2\n", "a = 1\n")]
-    assert revisions == [1, 1, 2, 3]
+    pushed = ("a = 1\n", "a = 1\n", "a = 2\n", "a = 1\n")
+    assert [lab.office.push_settings(text, op_id=lab.op()) for text in pushed] == [1, 1, 2, 3]
     texts = [lab.office.settings(n) for n in (1, 2, 3, 4)]
     assert [kept.text if kept else None for kept in texts] == ["a = 1\n", "a = 2\n", "a = 1\n", None]
     assert lab.office.control().settings == 3
