@@ -1,0 +1,72 @@
+"""One worker process: opens the backend, steps the state machine, and gives its work back when it is told to go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from gpu_workers.device import device_class
+from gpu_workers.runner import ProcessRunner
+from gpu_workers.worker import Surroundings, Worker, WorkerConfig
+from gpu_workers.workspace import FolderWorkspace
+from lab.backend import Backend, open_backend
+from lab.clock import SystemClock
+from lab.experiment import Experiment
+from lab.probe import from_environment, probed
+from lab.settings import Settings, parse
+from lab.track import Goal, load_track
+
+LAST_STEPS_S = 10.0  # to give the work back, once told to go
+
+
+def serve(address: str, *, name: str = "", keep_going: Callable[[], bool] = lambda: True) -> None:
+    """Work until SIGTERM or SIGINT, or until `keep_going` says no. Raises what opening the backend raises."""
+    clock, probe = SystemClock(), from_environment(os.environ)
+    backend = probed(open_backend(address), probe, clock)
+
+    def workspace(experiment: Experiment) -> FolderWorkspace:
+        return FolderWorkspace(scratch(backend, experiment), backend.store)
+    worker = Worker(config(current_settings(backend), name), Surroundings(
+        backend=backend, runner=ProcessRunner(), workspace=workspace, track=load_track, goals=lambda e: goals_for(backend, e), clock=clock, probe=probe))
+    stopped: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: stopped.append(received))
+    while keep_going() and not stopped:
+        time.sleep(worker.step())
+    worker.interrupt(signal.Signals(stopped[0]).name if stopped else "told to go")
+    deadline = time.monotonic() + LAST_STEPS_S
+    while not worker.idle and time.monotonic() < deadline:
+        time.sleep(worker.step())
+
+
+def config(settings: Settings, name: str) -> WorkerConfig:
+    limits = settings.limits
+    return WorkerConfig(name=name or f"{socket.gethostname()}-{os.getpid()}", device_class=device_class(),
+                        threads=limits.threads, lease_s=limits.lease_s, beat_s=limits.beat_s, grace_s=limits.grace_s,
+                        phase_s=limits.phase_s, memory_mb=limits.memory_mb)
+
+
+def current_settings(backend: Backend) -> Settings:
+    """The revision in force; the defaults where none was pushed."""
+    pushed = backend.ledger.office.settings(backend.ledger.office.control().settings)
+    return parse(pushed.text) if pushed else Settings()
+
+
+def goals_for(backend: Backend, experiment: Experiment) -> tuple[Goal, ...]:
+    """The goals of the revision under which the experiment was proposed."""
+    pushed = backend.ledger.office.settings(experiment.settings)
+    goals = parse(pushed.text).goals if pushed else None
+    if goals is None:
+        return load_track(experiment.spec.track).goals
+    return tuple(msgspec.convert(goal.model_dump(), Goal) for goal in goals)
+
+
+def scratch(backend: Backend, experiment: Experiment) -> Path:
+    assert backend.folder is not None
+    return backend.folder / "scratch" / f"{experiment.id}.{experiment.fence}"

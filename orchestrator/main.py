@@ -1,0 +1,118 @@
+"""The daemon's process: opens the backend, steps the state machine, and leaves the lab in order when told to go.
+
+On one machine a lock on the lab's folder shows at once whether another daemon lives; a lease whose holder does not is
+taken over without waiting. Elsewhere only a whole lease time of silence proves it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from lab.backend import Backend, open_backend
+from lab.clock import SystemClock
+from lab.errors import LabHeld
+from lab.local.journal import Journal
+from lab.probe import from_environment, probed
+from lab.settings import Settings, parse
+from lab.track import load_track
+from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.planner import clip_sets
+from orchestrator.proposer import ProposerProcess
+
+JOURNAL = "journal.jsonl"
+STUDY = "study-seed"  # the store's pointer to where this lab's designers start
+
+
+class ReporterProcess:
+    """Composes each report in a process of its own, so that a picture costs the daemon no memory."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self, key: str, why: str) -> None:
+        self._child = subprocess.Popen([sys.executable, "-m", "agents.reporter", self._address, key, why],
+                                       stdin=subprocess.DEVNULL, start_new_session=True)
+
+    @property
+    def busy(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+
+def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bool = False) -> str:
+    """Run the lab until it is done; gives why it ended. SIGTERM and SIGINT drain it (a second one leaves at once).
+
+    Raises LabHeld where another daemon holds it, and whatever opening the backend raises.
+    """
+    clock, probe = SystemClock(), from_environment(os.environ)
+    backend = probed(open_backend(address), probe, clock)
+    with _only_one_here(backend) as proof:
+        daemon = Daemon(_config(backend, seed, wait, proof), settings, Surroundings(
+            backend=backend, track=load_track(settings.lab.track), proposer=ProposerProcess(),
+            reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
+            journal=Journal(backend.folder / JOURNAL) if backend.folder else None))
+        told = _signals()
+        while not daemon.over:
+            time.sleep(daemon.step())
+            if told:
+                backend.ledger.office.set_control(stop="now", op_id=f"signal.{os.getpid()}.{told.pop()}")
+    if daemon.lost:
+        raise LabHeld(f"another daemon has taken over this lab: {daemon.lost}")
+    return daemon.why
+
+
+def _config(backend: Backend, seed: int | None, wait: bool, proof: tuple[int, int] | None) -> DaemonConfig:
+    host, pid = socket.gethostname(), os.getpid()
+    return DaemonConfig(holder=f"{host}-{pid}-{secrets.token_hex(4)}", host=host, pid=pid, seed=seed, wait=wait,
+                        observed=proof, study_seed=study_seed(backend))
+
+
+@contextmanager
+def _only_one_here(backend: Backend) -> Iterator[tuple[int, int] | None]:
+    """Holds the folder's lock. Having it proves that the last holder's process is gone: gives its (epoch, beat)."""
+    if backend.folder is None:
+        yield None
+        return
+    with (backend.folder / "daemon.lock").open("a") as lock:
+        lease = backend.ledger.office.lease() if _locked(lock) else None
+        yield (lease.epoch, backend.ledger.office.daemon_beat(lease.epoch)) if lease else None
+
+
+def _locked(lock: IO[str]) -> bool:
+    """False while another daemon lives; the ledger then says who it is."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _signals() -> list[int]:
+    """Collects SIGTERM and SIGINT. The first is a person's stop; after it they end the process as if we did nothing."""
+    told: list[int] = []
+
+    def remember(number: int, _: object) -> None:
+        told.append(number)
+        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, remember)
+    return told
+
+
+def study_seed(backend: Backend) -> int:
+    """Drawn once for a lab, and kept in it."""
+    kept = backend.store.pointer(STUDY)
+    if kept is None:
+        backend.store.swap(STUDY, None, str(secrets.randbits(31)))
+        kept = backend.store.pointer(STUDY)
+    return int(kept or 0)
