@@ -1,6 +1,6 @@
 """Running phases as plain processes: start one, look at it now and then, and learn how it ended.
 
-A phase gets a session and a scratch folder of its own, an environment of seven names, limits on memory, files and
+A phase gets a session and a scratch folder of its own, an environment of its own, limits on memory, files and
 time, and a reaper that leaves nothing running. Nothing here blocks: a state machine polls. What comes back is data from
 a stranger: claims are parsed and capped, the log's end is kept, files are collected only if they are plain ones.
 This is no sandbox: it holds programs that fail, not programs that attack.
@@ -132,7 +132,7 @@ class _Process:
             return
         self._verdict = why
         family = _family(self._process.pid)
-        self._process.send_signal(signal.SIGTERM)
+        os.kill(self._process.pid, signal.SIGTERM)  # not reaped yet, so the number is still its own
         deadline = time.monotonic() + STOP_GRACE_S
         while self._end is None and time.monotonic() < deadline:
             self._reap(os.WNOHANG)
@@ -201,11 +201,13 @@ def _read(pipe: IO[bytes]) -> bytes:
 
 
 def _environment(scratch: Path, threads: int) -> dict[str, str]:
-    """Nothing of the worker's own: a phase sees no credentials and behaves alike everywhere."""
+    """Nothing of the worker's own: a phase sees no credentials and behaves alike everywhere. Only where torch keeps
+    the backbones that it has fetched is passed on, since its home is not theirs."""
     ours = [entry for entry in sys.path if entry and os.path.isdir(entry) and not entry.startswith(sys.prefix)
             and not entry.startswith(sys.base_prefix)]
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(scratch.resolve()),
             "TMPDIR": str(scratch.resolve()), "LANG": "C.UTF-8", "TZ": "UTC", "OMP_NUM_THREADS": str(threads),
+            "TORCH_HOME": os.environ.get("TORCH_HOME") or str(Path.home() / ".cache" / "torch"),
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).resolve().parents[1]), *ours])}
 
 

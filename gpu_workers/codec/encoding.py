@@ -6,10 +6,12 @@ with other work; only a timed one waits for the machine and then has a speed to 
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import resource
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +27,7 @@ from gpu_workers.codec.phases import CODED_ROLES, RECORDS, STREAMS, SUFFIX
 from gpu_workers.codec.video import FrameReader
 from gpu_workers.phase import BoundClip, Box, Refuse
 from lab.errors import AetherError, UserError
+from lab.experiment import Reason
 from lab.space import Value
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
@@ -53,12 +56,13 @@ def _encode_bound(box: Box, clip: BoundClip) -> EncodeRecord:
     target = box.out / STREAMS / f"{clip.name}{SUFFIX}"
     try:
         with _machine(box):
-            box.progress(clip=clip.name, frames=len(frames))
-            record = encode_stream(frames, target, box.spec.family, box.spec.params, box.spec.seed, box.threads)
+            record = encode_stream(frames, target, box.spec.family, box.spec.params, box.spec.seed, box.threads,
+                                   lambda done: box.progress(clip=clip.name, frame=done, frames=len(frames)))
     except UserError as error:
         raise Refuse("refused", f"{clip.name}: {error}") from error
     except AetherError as error:
-        raise Refuse("crash", f"{clip.name}: {error}") from error
+        reason: Reason = "disk" if os.strerror(errno.ENOSPC) in str(error) else "crash"
+        raise Refuse(reason, f"{clip.name}: {error}") from error
     return record if box.timed else msgspec.structs.replace(record, seconds=None, why=NOT_ALONE)
 
 
@@ -74,25 +78,28 @@ def coded_clips(box: Box) -> tuple[BoundClip, ...]:
 
 
 def encode_stream(frames: Frames, target: Path, family: str, params: Mapping[str, Value], seed: int,
-                  threads: int) -> EncodeRecord:
-    """Encodes to the file `target`. Raises UserError for parameters that the family does not have, and the family's
-    own error where the encoder gives up."""
+                  threads: int, progress: Callable[[int], None] = lambda frames: None) -> EncodeRecord:
+    """Encodes to the file `target`; `progress` hears how many chunks have come.
+
+    Raises UserError for parameters that the family does not have, and its own error where the encoder gives up.
+    """
     if family not in ENCODERS:
         raise UserError(f"no family {family!r}; there are {', '.join(ENCODERS)}")
     agent = load_encoding_agent(ENCODERS[family])
     with TemporaryDirectory() as scratch:
         info = EncodeInfo(video=frames.info, params=params, scratch=Path(scratch), seed=seed, threads=threads)
         cpu_s, begin = _cpu_s(), time.perf_counter()
-        write_stream(agent.encode(frames, info, None), target, stream_header(frames.info, family))
+        write_stream(agent.encode(frames, info, None), target, stream_header(frames.info, family), progress)
         seconds = time.perf_counter() - begin
     return EncodeRecord(frames=len(frames), bytes=target.stat().st_size, seconds=seconds, cpu_s=_cpu_s() - cpu_s)
 
 
-def write_stream(chunks: Iterable[Chunk], target: Path, header: Header) -> None:
+def write_stream(chunks: Iterable[Chunk], target: Path, header: Header, progress: Callable[[int], None]) -> None:
     with open(target, "wb") as file:
         writer = Writer(file, header)
-        for chunk in chunks:
+        for done, chunk in enumerate(chunks, 1):
             writer.write(chunk)
+            progress(done)
         writer.close()
 
 

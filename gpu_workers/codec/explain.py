@@ -9,7 +9,6 @@ from lab.experiment import Scores
 from lab.track import Goal
 
 Values = Mapping[str, float | None]
-KEY_HEAVY_PCT = 60.0
 
 
 def explain(scores: Scores, goals: Sequence[Goal]) -> str:
@@ -38,7 +37,6 @@ def _bits(scores: Scores) -> str:
     keys = scores.clips[hungry].get("key_bytes_pct")
     if keys is not None:
         notes.append(f"key frames take {keys:.0f} % of its bytes")
-        notes += ["motion costs little"] if keys > KEY_HEAVY_PCT else []
     return f"Bits: {', '.join(notes)}."
 
 

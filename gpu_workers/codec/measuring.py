@@ -36,7 +36,7 @@ def measure(reference: FrameReader, path: Path, threads: int, progress: Callable
     info = reference.info
     facts = read_stream_facts(path, info.frames)
     with started(threads) as decoder, Quality(reference, info, threads=threads) as quality:
-        decoder.deliver(path.read_bytes())
+        decoder.deliver(path)
         for done, frame in enumerate(decoder.frames(info), 1):
             quality.add(frame)
             progress(done)

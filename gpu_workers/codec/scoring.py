@@ -9,6 +9,7 @@ read is ours.
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec
 from gpu_workers.codec.decoder.errors import BadStream
 from gpu_workers.codec.encoding import EncodeRecord, coded_clips, open_clip
 from gpu_workers.codec.frames import BadFrames, Frame
-from gpu_workers.codec.measure.timing import DecoderFailed, DecodeTiming, time_decoding
+from gpu_workers.codec.measure.timing import DecoderFailed, DecodeTiming, time_decoding, warm
 from gpu_workers.codec.measuring import Measured, measure
 from gpu_workers.codec.phases import FRAMES, RECORDS, SCORES, STREAMS, SUFFIX, THUMBNAILS
 from gpu_workers.codec.summary import ClipScores, Number, summarise
@@ -37,8 +38,7 @@ def score(box: Box) -> None:
     clips = {clip.name: clip for clip in coded_clips(box)}
     records = _records(box.inputs[f"encode/{RECORDS}"], clips)
     measured = {name: _measure(box, clip) for name, clip in clips.items()}
-    with box.machine.exclusive():
-        timed = {name: _time(box, name, one) for name, one in measured.items()}
+    timed = {name: _time(box, name, one) for name, one in measured.items()}
     for name, one in measured.items():
         _leave_thumbnails(box, name, one, timed[name][1])
     (box.out / FRAMES).write_bytes(msgspec.json.encode({name: _per_frame(one) for name, one in measured.items()}))
@@ -73,10 +73,14 @@ def _measure(box: Box, clip: BoundClip) -> Measured:
 
 
 def _time(box: Box, name: str, one: Measured) -> tuple[DecodeTiming, dict[int, Frame]]:
-    box.progress(clip=name, note="timing the decoder")
-    info = one.reference.info
+    """Starting decoders is work like any other; the machine is ours alone for the decoding only."""
     try:
-        return time_decoding(one.path.read_bytes(), info, box.threads, frozenset(_shown(one).values()))
+        with ExitStack() as stack:
+            with box.machine.shared():
+                decoders = stack.enter_context(warm(box.threads))
+            with box.machine.exclusive():
+                box.progress(clip=name, note="timing the decoder")
+                return time_decoding(decoders, one.path, one.reference.info, frozenset(_shown(one).values()))
     except DecoderFailed as error:
         raise Refuse("bad_output", f"{name}: {error}, though it had decoded once") from error
 

@@ -43,6 +43,10 @@ def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+def alive_children() -> bool:
+    return any(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children())
+
+
 def test_a_phase_that_works_is_done_and_its_claims_and_log_are_kept_apart(tmp_path: Path) -> None:
     running = start("fit", tmp_path)
     end = finish(running)
@@ -93,6 +97,14 @@ def test_kill_returns_when_nothing_runs_any_more(tmp_path: Path) -> None:
     assert finish(running).detail == "stopped by the worker"
 
 
+def test_killing_a_phase_that_has_just_ended_tells_how_it_ended(tmp_path: Path) -> None:
+    running = start("fit", tmp_path)
+    while not (tmp_path / "result.txt").exists() or alive_children():
+        time.sleep(0.01)
+    running.kill()
+    assert finish(running).log == "a stray print is log, not progress\n"
+
+
 def test_a_worker_that_is_killed_takes_its_phase_along(tmp_path: Path) -> None:
     worker = subprocess.Popen([sys.executable, "-c", f"""
 import sys, time; sys.path[:0] = {sys.path!r}
@@ -116,7 +128,8 @@ def test_a_phase_sees_none_of_the_workers_environment(tmp_path: Path, monkeypatc
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     assert finish(start("environment", tmp_path)).reason is None
     names = set((tmp_path / "names").read_text().split())
-    assert names - {"LC_CTYPE"} == {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "OMP_NUM_THREADS", "PYTHONPATH"}
+    given = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "OMP_NUM_THREADS", "PYTHONPATH", "TORCH_HOME"}
+    assert names - {"LC_CTYPE"} == given
     assert Path((tmp_path / "cwd").read_text()).is_relative_to(tmp_path)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -47,7 +48,7 @@ class DecodeTiming:
 
 
 class DecoderProcess:
-    """One decoder that waits for its stream. Use `started`, which also ends it."""
+    """One decoder that waits for its stream. Use `started` or `warm`, which also end it."""
 
     def __init__(self, threads: int, arguments: Sequence[str] = ()) -> None:
         ready, told = os.pipe()
@@ -83,8 +84,8 @@ class DecoderProcess:
             raise DecoderFailed("the decoder ended before it was ready")
         self._cpu_at_ready_s = _cpu_s(self.process.pid)
 
-    def deliver(self, stream: bytes) -> None:
-        """Hands the stream over beside us: the decoder may write its first frames before it has read the last byte."""
+    def deliver(self, stream: Path) -> None:
+        """Hands the file's bytes over beside us: the decoder may write frames before it has read the last byte."""
         writer = threading.Thread(target=self._write, args=(stream,), daemon=True)
         writer.start()
         self._readers.append(writer)
@@ -112,16 +113,16 @@ class DecoderProcess:
 
     def close(self) -> None:
         if self.process.returncode is None:
-            self.process.send_signal(signal.SIGKILL)
+            os.kill(self.process.pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
             with suppress(DecoderFailed):
                 self.finish()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             with suppress(BrokenPipeError):
                 _pipe(pipe).close()
 
-    def _write(self, stream: bytes) -> None:
-        with suppress(BrokenPipeError), _pipe(self.process.stdin) as pipe:
-            pipe.write(stream)
+    def _write(self, stream: Path) -> None:
+        with suppress(BrokenPipeError), _pipe(self.process.stdin) as pipe, open(stream, "rb") as file:
+            shutil.copyfileobj(file, pipe, PIPE_BYTES)
 
     def _read_errors(self) -> None:
         for line in _pipe(self.process.stderr):
@@ -142,29 +143,35 @@ class DecoderProcess:
 @contextmanager
 def started(threads: int, arguments: Sequence[str] = ()) -> Iterator[DecoderProcess]:
     """A decoder that is ready for its stream. It does not outlive the block."""
-    decoder = DecoderProcess(threads, arguments)
-    try:
-        decoder.wait_until_ready()
+    with warm(threads, 1, arguments) as (decoder,):
         yield decoder
-    finally:
-        decoder.close()
 
 
-def time_decoding(
-    stream: bytes, info: VideoInfo, threads: int, keep: frozenset[int] = frozenset(), arguments: Sequence[str] = ()
-) -> tuple[DecodeTiming, dict[int, Frame]]:
-    """Decodes `stream` several times, each in a fresh process, and gives the timing and the frames in `keep`."""
-    seconds, cpu_s = list[float](), list[float]()
+@contextmanager
+def warm(threads: int, count: int = RUNS, arguments: Sequence[str] = ()) -> Iterator[list[DecoderProcess]]:
+    """Decoders that are ready, each for a stream of its own. They start beside one another, and wait idle."""
+    with ExitStack() as stack:
+        decoders = [stack.enter_context(closing(DecoderProcess(threads, arguments))) for _ in range(count)]
+        for decoder in decoders:
+            decoder.wait_until_ready()
+        yield decoders
+
+
+def time_decoding(decoders: Sequence[DecoderProcess], stream: Path, info: VideoInfo,
+                  keep: frozenset[int] = frozenset()) -> tuple[DecodeTiming, dict[int, Frame]]:
+    """Decodes the file once with each warm decoder, and gives the timing and the frames in `keep`.
+
+    Raises DecoderFailed. The file should have been read before, so that no disk is timed.
+    """
+    seconds = list[float]()
     kept: dict[int, Frame] = {}
-    for _ in range(RUNS):
-        with started(threads, arguments) as decoder:
-            begin = time.perf_counter()
-            decoder.deliver(stream)
-            kept |= _take(decoder.output, info, keep)
-            seconds.append(time.perf_counter() - begin)
-            decoder.finish()
-        cpu_s.append(decoder.cpu_s)
-    return _timing(seconds, cpu_s, info.frames), kept
+    for decoder in decoders:
+        begin = time.perf_counter()
+        decoder.deliver(stream)
+        kept |= _take(decoder.output, info, keep)
+        seconds.append(time.perf_counter() - begin)
+        decoder.finish()
+    return _timing(seconds, [decoder.cpu_s for decoder in decoders], info.frames), kept
 
 
 def _take(pipe: BufferedReader, info: VideoInfo, keep: frozenset[int]) -> dict[int, Frame]:

@@ -14,7 +14,7 @@ from PIL import Image
 from gpu_workers.codec.encoding import encode_stream
 from gpu_workers.codec.families.classic_space import as_people_run
 from gpu_workers.codec.measure.quality import compare
-from gpu_workers.codec.measure.timing import DecoderFailed, started, time_decoding
+from gpu_workers.codec.measure.timing import DecoderFailed, started, time_decoding, warm
 from gpu_workers.codec.spec import TRACK
 from gpu_workers.codec.thumbnails import thumbnail
 from gpu_workers.codec.transcode import decode_file
@@ -187,10 +187,10 @@ def test_training_clips_are_never_coded(bench: Bench, tmp_path: Path) -> None:
 def test_a_decoder_is_timed_over_whole_decodes_and_gives_the_frames_asked_for(bench: Bench, tmp_path: Path) -> None:
     frames = FrameReader(bench.clips[0].path)
     encode_stream(frames, tmp_path / "a.aec", "classic", SVTAV1, 0, 1)
-    data = (tmp_path / "a.aec").read_bytes()
-    timing, kept = time_decoding(data, frames.info, 1, frozenset({0, 5}))
+    with warm(1) as decoders:
+        timing, kept = time_decoding(decoders, tmp_path / "a.aec", frames.info, frozenset({0, 5}))
     with started(1) as decoder:
-        decoder.deliver(data)
+        decoder.deliver(tmp_path / "a.aec")
         decoded = list(decoder.frames(frames.info))
     assert kept.keys() == {0, 5}
     assert all(kept[number].to_bytes() == decoded[number].to_bytes() for number in kept)
@@ -199,10 +199,11 @@ def test_a_decoder_is_timed_over_whole_decodes_and_gives_the_frames_asked_for(be
     assert 20 < decoder.peak_mb < 1000
 
 
-def test_a_decoder_that_fails_says_its_last_words(bench: Bench) -> None:
+def test_a_decoder_that_fails_says_its_last_words(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "no.aec").write_bytes(b"not a stream")
     info = FrameReader(bench.clips[0].path).info
     with started(1) as decoder:
-        decoder.deliver(b"not a stream")
+        decoder.deliver(tmp_path / "no.aec")
         with pytest.raises(DecoderFailed, match=r"no \.aec stream"):
             list(decoder.frames(info))
 
