@@ -25,8 +25,8 @@ from lab.track import Goal
 from orchestrator.champion import missing_seeds
 from orchestrator.designers.history import Memory
 from orchestrator.designers.protocol import Budget, Proposal, problem
-from orchestrator.mix import pick_designer
-from orchestrator.proposer import Ask, Proposer
+from orchestrator.mix import CONTROL, pick_designer
+from orchestrator.proposer import Answer, Ask, Proposer
 from orchestrator.view import View
 
 CLIPS = "clips"  # the store's pointer to the lab's Dataset
@@ -57,7 +57,7 @@ class Planner:
         self._shown: set[str] = set()
         self._asked = 0
         self._fruitless = 0
-        self.errors = ""
+        self._failing = False  # the last ask ended in an error
         for id in view.explored:
             self._show(ledger.experiment(id))
 
@@ -105,13 +105,13 @@ class Planner:
             if not self._proposer.busy and not self.exhausted and self._may_ask():
                 self._ask(budget)
             return None
-        if answer.error and answer.error != self.errors:
-            self.errors = answer.error
-            log.warning("a designer failed", designer=answer.designer, error=answer.error)
+        if answer.error:
+            self._failed(answer)
+            return None
         if not answer.proposals:
             self._fruitless += 1
             return None
-        self._fruitless = 0
+        self._fruitless, self._failing = 0, False
         return self._proposed(answer.designer, answer.proposals[0])
 
     def duplicate(self, original: str) -> None:
@@ -136,6 +136,12 @@ class Planner:
         if not self._seeded and experiment.state in ("finished", "cancelled"):
             self._memory.see(experiment)
 
+    def _failed(self, answer: Answer) -> None:
+        """A designer that fails gives its turn to control, which cannot; the space is not exhausted by that."""
+        log.warning("a designer failed; control takes its turn", designer=answer.designer, error=answer.error)
+        self._failing = True
+        self._fruitless += answer.designer == CONTROL
+
     def _may_ask(self) -> bool:
         """With a seed: only once every outcome that the next proposal must see is there."""
         if not self._seeded:
@@ -151,7 +157,8 @@ class Planner:
     def _ask(self, budget: Budget) -> None:
         self._asked += 1
         designers = self._settings.designers
-        name = pick_designer(designers.mix(), self._designer_counts(), self._study_seed, designers.control_share)
+        name = CONTROL if self._failing else pick_designer(designers.mix(), self._designer_counts(), self._study_seed,
+                                                           designers.control_share)
         history = self._memory.history(0 if self._seeded else self._view.change)
         self._proposer.ask(Ask(id=self._asked, designer=name, problem=self._problem, history=history,
                                budget=Budget() if self._seeded else budget, seed=self._study_seed))

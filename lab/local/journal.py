@@ -43,8 +43,8 @@ class Journal:
         if not self._files.exists(self.path):
             return 0
         end, last = 0, b""
-        for body, hash, end in _chained(self._files.lines(self.path)):
-            last, self._last_hash = body, hash
+        for body, hash, stop in _chained(self._files.lines(self.path)):
+            last, self._last_hash, end = body, hash, stop
         if last:
             self._last_n = msgspec.json.decode(last, type=Change).n
         self._files.truncate(self.path, end)
