@@ -31,6 +31,8 @@ def _x265(params: Mapping[str, Value], threads: int, number: int, statistics: Pa
                              "keyint": params["gop_frames"], "bframes": params["x265_bframes"]}
     if params["x265_tune"] == "none":
         own |= {"aq-mode": params["x265_aq_mode"], "psy-rd": params["x265_psy_rd"]}
+    if params["x265_preset"] == "ultrafast":  # it looks 5 frames ahead, and refuses more B-frames than that
+        own["rc-lookahead"] = max(5, int(params["x265_bframes"]) + 1)
     if passes(params) == 2:
         own |= {"pass": number, "stats": _escaped(statistics)}
     tune = [] if params["x265_tune"] == "none" else ["-tune", str(params["x265_tune"])]

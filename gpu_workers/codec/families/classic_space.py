@@ -28,7 +28,7 @@ _SVTAV1 = When("encoder", ("svtav1",))
 _VVENC = When("encoder", ("vvenc",))
 
 X265_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
-VVENC_PRESETS = ("faster", "fast", "medium", "slow")
+VVENC_PRESETS = ("faster", "fast", "medium")  # slower ones take minutes a second of video on two cores
 
 SPACE: tuple[Dimension, ...] = (
     Choice(name="encoder", values=("x265", "svtav1", "vvenc")),
