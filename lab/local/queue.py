@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS messages (
   visible_at REAL NOT NULL, receipt TEXT NOT NULL DEFAULT '', received INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS messages_visible ON messages (queue, visible_at, id);
 """
+MADE = "SELECT 1 FROM sqlite_master WHERE name = 'messages_visible'"
 SEND = "INSERT INTO messages (queue, body, visible_at) VALUES (?, ?, ?)"
 NEXT = "SELECT id, body, received FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY id LIMIT 1"
 TAKE = "UPDATE messages SET visible_at = ?, receipt = ?, received = received + 1 WHERE id = ?"
@@ -29,9 +30,10 @@ class SqliteQueue:
     def __init__(self, table: SqliteTable, name: str, wall: Callable[[], float], rng: Random | None = None) -> None:
         self._table, self._name, self._wall = table, name, wall
         self._rng = rng or Random()
-        with table.session():
-            for statement in SCHEMA.split(";\n"):
-                table.execute(statement)
+        if table.execute(MADE).fetchone() is None:  # a reader of the lab should not take the write lock
+            with table.session():
+                for statement in SCHEMA.split(";\n"):
+                    table.execute(statement)
 
     def send(self, body: str) -> str:
         with self._table.session():

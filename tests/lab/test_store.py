@@ -1,0 +1,149 @@
+"""How the file store writes: aside, on the disk, then under its name; a death in between leaves nothing to be seen."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import lab.files
+from lab.errors import Conflict, Unavailable
+from lab.files import SystemFiles
+from lab.local.store import ASIDE, FileStore
+
+
+class Torn(Exception):
+    """The power went."""
+
+
+class Recorder(SystemFiles):
+    """The real file system, which notes each step, and may lose the power at one, with half of a write on the disk."""
+
+    def __init__(self, die_at: str = "") -> None:
+        self.steps: list[tuple[str, str]] = []
+        self._die_at = die_at
+
+    def write(self, path: Path, data: bytes) -> None:
+        if self._die_at == "write":
+            super().write(path, data[: len(data) // 2])
+            raise Torn
+        super().write(path, data)
+        self.steps.append(("write", path.name))
+
+    def replace(self, source: Path, target: Path) -> None:
+        if self._die_at == "replace":
+            raise Torn
+        super().replace(source, target)
+        self.steps.append(("replace", target.name))
+
+    def remove(self, path: Path) -> None:
+        if self._die_at:
+            raise Torn  # nobody cleans up after a power cut
+        super().remove(path)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What the kernel is asked, in order: (fsync | replace, the file's name)."""
+    seen: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        seen.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
+        fsync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        seen.append(("replace", target.name))
+        replace(source, target)
+
+    monkeypatch.setattr(lab.files.os, "fsync", noted_fsync)
+    monkeypatch.setattr(lab.files.os, "replace", noted_replace)
+    return seen
+
+
+def test_bytes_are_on_the_disk_before_they_have_their_name_and_the_name_before_we_return(
+        tmp_path: Path, calls: list[tuple[str, str]]) -> None:
+    hash = FileStore(tmp_path).put_bytes(b"weights")
+    (first, aside), *rest = calls
+    assert (first, aside[:len(ASIDE)]) == ("fsync", ASIDE)
+    assert rest == [("replace", hash[2:]), ("fsync", hash[:2])]
+
+
+def test_a_pointer_is_written_with_the_same_care(tmp_path: Path, calls: list[tuple[str, str]]) -> None:
+    FileStore(tmp_path).swap("champion", None, "0" * 64)
+    assert [step for step, _ in calls] == ["fsync", "replace", "fsync"]
+
+
+@pytest.mark.parametrize("die_at", ["write", "replace"])
+def test_a_torn_write_leaves_nothing_visible_and_the_sweep_sees_its_leftover(tmp_path: Path, die_at: str) -> None:
+    with pytest.raises(Torn):
+        FileStore(tmp_path, Recorder(die_at)).put_bytes(b"weights" * 100)
+    after = FileStore(tmp_path)
+    assert list(after.hashes()) == []
+    assert len(after.leftovers()) == 1
+    assert after.read(after.put_bytes(b"weights" * 100)) == b"weights" * 100
+
+
+@pytest.mark.parametrize("die_at", ["write", "replace"])
+def test_a_torn_swap_leaves_the_pointer_where_it_was(tmp_path: Path, die_at: str) -> None:
+    FileStore(tmp_path).swap("champion", None, "0" * 64)
+    with pytest.raises(Torn):
+        FileStore(tmp_path, Recorder(die_at)).swap("champion", "0" * 64, "1" * 64)
+    assert FileStore(tmp_path).pointer("champion") == "0" * 64
+
+
+def test_a_write_that_fails_cleans_up_after_itself(tmp_path: Path) -> None:
+    class Full(SystemFiles):
+        def replace(self, source: Path, target: Path) -> None:
+            raise Unavailable("the disk is full; free some space")
+
+    store = FileStore(tmp_path, Full())
+    with pytest.raises(Unavailable):
+        store.put_bytes(b"weights")
+    assert store.leftovers() == []
+
+
+def test_what_is_stored_already_is_not_written_again(tmp_path: Path) -> None:
+    files = Recorder()
+    store = FileStore(tmp_path, files)
+    store.put_bytes(b"weights")
+    before = list(files.steps)
+    store.put_bytes(b"weights")
+    assert files.steps == before
+
+
+def _swap(folder: Path, me: int) -> bool:
+    store = FileStore(folder)
+    try:
+        store.swap("champion", None, f"{me:064x}")
+        return True
+    except Conflict:
+        return False
+
+
+def test_one_of_many_swaps_wins(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(lambda me: _swap(tmp_path, me), range(8)))
+    assert sum(won) == 1
+    assert FileStore(tmp_path).pointer("champion") == f"{won.index(True):064x}"
+
+
+def test_two_processes_that_put_the_same_bytes_both_succeed(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    data = os.urandom(200_000)
+    putters = [context.Process(target=FileStore(tmp_path).put_bytes, args=(data,)) for _ in range(2)]
+    for putter in putters:
+        putter.start()
+    for putter in putters:
+        putter.join(60)
+    assert [putter.exitcode for putter in putters] == [0, 0]
+    assert [size for _, size, _ in FileStore(tmp_path).hashes()] == [200_000]
+
+
+def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "objects").write_text("in the way")
+    with pytest.raises(Unavailable, match=str(tmp_path)):
+        FileStore(tmp_path).put_bytes(b"weights")
