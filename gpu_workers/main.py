@@ -33,9 +33,6 @@ def serve(address: str, *, name: str = "", keep_going: Callable[[], bool] = lamb
     def workspace(experiment: Experiment) -> FolderWorkspace:
         return FolderWorkspace(scratch(backend, experiment), backend.store)
 
-    def workspace(experiment: Experiment) -> FolderWorkspace:
-        return FolderWorkspace(scratch(backend, experiment), backend.store)
-
     worker = Worker(config(current_settings(backend), name), Surroundings(
         backend=backend, runner=ProcessRunner(), workspace=workspace, track=load_track,
         goals=lambda experiment: goals_for(backend, experiment), clock=clock, probe=probe))
