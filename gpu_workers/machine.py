@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,14 +23,19 @@ def default_path() -> Path:
 
 
 class MachineLock:
-    def __init__(self, path: Path | None = None) -> None:
+    """`on_wait` hears True before each wait, however short, and False after it."""
+
+    def __init__(self, path: Path | None = None, on_wait: Callable[[bool], None] = lambda waiting: None) -> None:
         self.path = path or default_path()
+        self._on_wait = on_wait
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Work that may run beside other work, but not beside a timed section."""
+        self._on_wait(True)
         with _held(self._gate, fcntl.LOCK_EX):
             lock = _locked(self.path, fcntl.LOCK_SH)
+        self._on_wait(False)
         try:
             yield
         finally:
@@ -39,7 +44,9 @@ class MachineLock:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """A timed section: waits for all sharers to leave and lets no new one in."""
+        self._on_wait(True)
         with _held(self._gate, fcntl.LOCK_EX), _held(self.path, fcntl.LOCK_EX):
+            self._on_wait(False)
             yield
 
     @property

@@ -87,6 +87,11 @@ class ProgressLines:
         if self.clock() >= self._next:
             self.flush()
 
+    def waiting(self, waits: bool) -> None:
+        """Told at once: nothing else is said while we wait for the machine, and waiting is no fault of the phase."""
+        self(waiting=waits)
+        self.flush()
+
     def flush(self) -> None:
         if self._held is not None:
             self.sink.write(self._held)
@@ -126,11 +131,10 @@ def run_phase_file(path: Path, sink: BinaryIO | None = None) -> int:
     return DONE
 
 
-def _box(request: PhaseRequest, progress: Callable[..., None]) -> Box:
-    lock = MachineLock(Path(request.machine_lock) if request.machine_lock else None)
+def _box(request: PhaseRequest, lines: ProgressLines) -> Box:
+    lock = MachineLock(Path(request.machine_lock) if request.machine_lock else None, lines.waiting)
     inputs = {name: Path(path) for name, path in request.inputs.items()}
-    return Box(request.spec, request.clips, inputs, Path(request.out), request.threads, request.timed, lock,
-               progress)
+    return Box(request.spec, request.clips, inputs, Path(request.out), request.threads, request.timed, lock, lines)
 
 
 def _entry(name: str) -> Callable[[Box], None]:

@@ -8,7 +8,6 @@ This is no sandbox: it holds programs that fail, not programs that attack.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import shutil
@@ -21,10 +20,10 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import msgspec
-import psutil
 
 from gpu_workers.claims import ClaimReader
 from gpu_workers.collect import NotCollected, read_plain
+from gpu_workers.family import family, family_mb, kill
 from gpu_workers.phase import DONE, FAILURE_FILE, REFUSED, Failure, PhaseRequest
 from lab.experiment import Reason
 
@@ -93,6 +92,7 @@ class _Process:
         self._peak_mb, self._log = 0.0, b""
         self._claims: list[dict[str, Any]] = []
         self._reader = ClaimReader()
+        self._waiting = False  # for the machine
         self._verdict: Failure | None = None  # why we ended it, if we did
         self._end: PhaseEnd | None = None
         for pipe in (_pipe(process.stdout), _pipe(process.stderr)):
@@ -118,28 +118,34 @@ class _Process:
     def _enforce(self) -> None:
         now = self._clock()
         if now - self._started > self._limit_s:
-            self._finish_off(Failure(reason="timeout", detail=f"still running after {self._limit_s:g} s"))
+            self._finish_off(self._overdue())
         elif now >= self._next_look:
             self._next_look = now + LOOK_INTERVAL_S
-            used_mb = _family_mb(self._process.pid)
+            used_mb = family_mb(self._process.pid)
             self._peak_mb = max(self._peak_mb, used_mb)
             if used_mb > self._memory_mb:
                 self._finish_off(Failure(reason="memory", detail=f"{used_mb:.0f} MB of {self._memory_mb} MB in use"))
+
+    def _overdue(self) -> Failure:
+        """Whoever waits for the machine when time is up has not been slow: others were."""
+        if self._waiting:
+            return Failure(reason="harness_fault", detail=f"the machine was not free within {self._limit_s:g} s")
+        return Failure(reason="timeout", detail=f"still running after {self._limit_s:g} s")
 
     def _finish_off(self, why: Failure) -> None:
         """Ends the family: by its reaper, which leaves none; by the session, if the reaper does not answer."""
         if self._end is not None:
             return
         self._verdict = why
-        family = _family(self._process.pid)
+        members = family(self._process.pid)
         os.kill(self._process.pid, signal.SIGTERM)  # not reaped yet, so the number is still its own
         deadline = time.monotonic() + STOP_GRACE_S
         while self._end is None and time.monotonic() < deadline:
             self._reap(os.WNOHANG)
             time.sleep(0.002)
         if self._end is None:
-            for member in family:
-                _kill(member)
+            for member in members:
+                kill(member)
             self._reap(0)
 
     def _reap(self, options: int) -> None:
@@ -180,7 +186,9 @@ class _Process:
         return lines[-1][:500] if lines else ""
 
     def _drain(self) -> None:
-        self._claims += self._reader.feed(_read(_pipe(self._process.stdout)))
+        for claim in self._reader.feed(_read(_pipe(self._process.stdout))):
+            self._waiting = claim.get("waiting") is True if "waiting" in claim else self._waiting
+            self._claims += [claim] if "waiting" not in claim else []
         self._log = (self._log + _read(_pipe(self._process.stderr)))[-LOG_BYTES:]
 
 
@@ -217,27 +225,3 @@ def _limit(pid: int, memory_mb: int) -> None:
     for limit, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, OPEN_FILES),
                         (resource.RLIMIT_FSIZE, FILE_BYTES), (resource.RLIMIT_DATA, data)):
         resource.prlimit(pid, limit, (most, most))
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        head = psutil.Process(pid)
-        return [head, *head.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _family_mb(pid: int) -> float:
-    """Resident memory of all of them. What they share is counted more than once, so the figure is an upper bound."""
-    total = 0
-    for member in _family(pid):
-        try:
-            total += member.memory_info().rss
-        except psutil.Error:  # it ended meanwhile
-            continue
-    return total / (1 << 20)
-
-
-def _kill(member: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        member.kill()

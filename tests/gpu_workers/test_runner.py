@@ -14,6 +14,7 @@ import pytest
 
 from gpu_workers.claims import ClaimReader, parse_claim
 from gpu_workers.collect import NotCollected, collect
+from gpu_workers.machine import MachineLock
 from gpu_workers.phase import PhaseRequest
 from gpu_workers.runner import PhaseEnd, ProcessRunner, Running
 from lab.experiment import Spec
@@ -83,6 +84,14 @@ def test_the_time_limit_takes_the_whole_family_though_it_ignores_sigterm(tmp_pat
     assert not any(alive(pid) for pid in family)
 
 
+def test_a_phase_that_waits_for_the_machine_is_not_blamed_for_the_time(tmp_path: Path) -> None:
+    request = PhaseRequest(entry="support.phases:wait_for_the_machine", spec=SPEC, out=str(tmp_path / "out"),
+                           machine_lock=str(tmp_path / "machine"))
+    with MachineLock(tmp_path / "machine").shared():
+        end = finish(ProcessRunner().start(request, 1.0, 2048))
+    assert (end.reason, end.detail) == ("harness_fault", "the machine was not free within 1 s")
+
+
 def test_a_daemon_does_not_outlive_the_phase_that_left_it(tmp_path: Path) -> None:
     end = finish(start("leave_a_daemon", tmp_path))
     assert end.reason is None
@@ -109,6 +118,7 @@ def test_a_worker_that_is_killed_takes_its_phase_along(tmp_path: Path) -> None:
     worker = subprocess.Popen([sys.executable, "-c", f"""
 import sys, time; sys.path[:0] = {sys.path!r}
 from gpu_workers.runner import ProcessRunner
+from gpu_workers.machine import MachineLock
 from gpu_workers.phase import PhaseRequest
 from lab.experiment import Spec
 spec = Spec(track="curve", family="line", params={{}}, clips="c", seed=1, protocol=1)

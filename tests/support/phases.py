@@ -65,6 +65,11 @@ def leave_a_daemon(box: Box) -> None:
         time.sleep(0.01)
 
 
+def wait_for_the_machine(box: Box) -> None:
+    with box.machine.exclusive():
+        pass
+
+
 def flood(box: Box) -> None:
     os.write(2, b"x" * (200 << 10) + b"\nthe end\n")
 
