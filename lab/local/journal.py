@@ -32,6 +32,7 @@ class Journal:
     def __init__(self, path: Path, files: Files | None = None) -> None:
         self.path, self._files = path, files or SystemFiles()
         self._last_n, self._last_hash = 0, SEED
+        self._torn = False  # an append failed; part of it may stand at the end
 
     @property
     def last(self) -> int:
@@ -40,6 +41,7 @@ class Journal:
 
     def open(self) -> int:
         """Find the last good line, cut what follows it, and give the number of its change."""
+        self._last_n, self._last_hash, self._torn = 0, SEED, False
         if not self._files.exists(self.path):
             return 0
         end, last = 0, b""
@@ -51,7 +53,10 @@ class Journal:
         return self._last_n
 
     def append(self, changes: Sequence[Change]) -> None:
-        """Add those that follow the last one, durably. Raises ValueError where a number is missing in between."""
+        """Add those that follow the last one, durably. Raises ValueError where a number is missing in between, and
+        Unavailable where the disk says no: then call again, and what was half written is cut off first."""
+        if self._torn:
+            self.open()
         lines, n, hash = [], self._last_n, self._last_hash
         for change in changes:
             if change.n <= n:
@@ -62,8 +67,9 @@ class Journal:
             n, hash = change.n, _chain(hash, body)
             lines.append(f"{hash} ".encode() + body + b"\n")
         if lines:
+            self._torn = True
             self._files.append(self.path, b"".join(lines))
-            self._last_n, self._last_hash = n, hash
+            self._last_n, self._last_hash, self._torn = n, hash, False
 
 
 def good_lines(lines: Iterable[bytes]) -> Iterator[Line]:
