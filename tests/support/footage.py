@@ -19,7 +19,7 @@ def ffmpeg(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ffmpeg with these arguments; a failure shows its own words."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", level, "-y", *map(str, arguments)]
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=900)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr.decode(errors='replace')}"
     return done
 

@@ -47,6 +47,7 @@ class QualityResult(msgspec.Struct, frozen=True, kw_only=True):
     per_frame: dict[str, list[float]]
     why: dict[str, str] = {}
     models: dict[str, str] = {}  # vmaf, vmaf_neg → the model's name
+    note: str = ""  # what was done to the frames before they were measured
 
     def worst_frames(self, count: int = 3, metric: str = "psnr_y_db") -> list[int]:
         values = self.per_frame.get(metric, [])
@@ -166,13 +167,19 @@ def compare(
                 quality.add(_requantised(frame, copy.format.bit_depth, info.bit_depth))
                 if progress is not None:
                     progress(done)
-            return quality.result()
+            return msgspec.structs.replace(quality.result(), note=_depth_note(copy.format, info))
     except BadFrames as error:
         raise UserError(f"{distorted} cannot be compared with {reference}: {error}") from error
 
 
 def _at_depth(info: VideoInfo, bit_depth: int) -> str:
     return info.pix_fmt.removesuffix("10le") + ("10le" if bit_depth == 10 else "")
+
+
+def _depth_note(info: VideoInfo, wanted: VideoInfo) -> str:
+    if info.bit_depth == wanted.bit_depth:
+        return ""
+    return f"the distorted frames were brought from {info.bit_depth} to {wanted.bit_depth} bit"
 
 
 def _requantised(frame: Frame, depth: int, wanted: int) -> Frame:
