@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psutil
@@ -132,6 +133,23 @@ time.sleep(600)
     while any(alive(pid) for pid in family) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(alive(pid) for pid in family)
+
+
+@pytest.mark.ci
+def test_killed_at_any_moment_a_phase_leaves_no_process_and_no_scratch(tmp_path: Path) -> None:
+    seed = time.time_ns()
+    print(f"seed {seed}")
+    random = Random(seed)
+    for attempt in range(60):
+        out = tmp_path / str(attempt)
+        running = start("hang_with_family", out)
+        time.sleep(random.uniform(0, 0.4))
+        running.kill()
+        assert finish(running).detail == "stopped by the worker"
+        left = (out / "pids").read_text().splitlines() if (out / "pids").exists() else []
+        assert not any(alive(int(pid)) for pid in left), attempt
+        assert not (out / ".scratch").exists()
+    assert psutil.Process().children() == []
 
 
 def test_a_phase_sees_none_of_the_workers_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
