@@ -25,6 +25,7 @@ from gpu_workers.codec.summary import ClipScores, Number, summarise
 from gpu_workers.codec.thumbnails import thumbnail
 from gpu_workers.device import device_class
 from gpu_workers.phase import BoundClip, Box, Refuse
+from lab.canonical import canonical_json
 
 NO_NETWORK = "not applicable: the decoder has no network"
 NETWORK_METRICS = ("decoder_kmac_px", "decoder_teraops_frame")
@@ -41,12 +42,12 @@ def score(box: Box) -> None:
     timed = {name: _time(box, name, one) for name, one in measured.items()}
     for name, one in measured.items():
         _leave_thumbnails(box, name, one, timed[name][1])
-    (box.out / FRAMES).write_bytes(msgspec.json.encode({name: _per_frame(one) for name, one in measured.items()}))
+    (box.out / FRAMES).write_bytes(canonical_json({name: _per_frame(one) for name, one in measured.items()}))
     found = {name: clip_scores(one, timed[name][0], records[name], clips[name].facts.get("source_mbps"))
              for name, one in measured.items()}
     claimed = ("encode_fps", "encode_cpu_s") if box.spec.code else ()
     scores = summarise(found, device_class(), _artefacts(box.out), claimed)
-    (box.out / SCORES).write_bytes(msgspec.json.encode(scores))
+    (box.out / SCORES).write_bytes(canonical_json(scores))
 
 
 def _records(path: Path, clips: Collection[str]) -> dict[str, EncodeRecord]:

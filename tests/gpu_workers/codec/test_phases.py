@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from gpu_workers.codec.transcode import decode_file
 from gpu_workers.codec.video import FrameReader
 from gpu_workers.collect import collect
 from gpu_workers.machine import MachineLock
-from gpu_workers.phase import BoundClip, PhaseRequest
+from gpu_workers.phase import BoundClip, Failure, PhaseRequest, run_phase_file
 from gpu_workers.runner import PhaseEnd, ProcessRunner
 from lab.experiment import Scores, Spec
 from lab.space import Value
@@ -29,6 +31,7 @@ from lab.track import Phase
 from support.footage import cut
 
 SVTAV1 = as_people_run("svtav1", svtav1_crf=45.0, svtav1_preset=12)
+SPEC = Spec(track="codec", family="classic", params=SVTAV1, clips="c" * 64, seed=0, protocol=1)
 
 
 @dataclass
@@ -38,23 +41,37 @@ class Bench:
     folder: Path
     clips: tuple[BoundClip, ...]
 
-    def run(self, phase: str, params: dict[str, Value] = SVTAV1, timed: bool = False) -> PhaseEnd:
-        spec = Spec(track="codec", family="classic", params=params, clips="c" * 64, seed=0, protocol=1)
-        found = next(one for one in TRACK.phases(spec) if one.name == phase)
-        out = self.folder / phase
-        out.mkdir()
-        inputs = {name: str(self.folder / name) for name in found.inputs if not name.startswith("clips:")}
-        request = PhaseRequest(entry=found.entry, spec=spec, clips=self.clips, inputs=inputs, out=str(out), timed=timed,
-                               machine_lock=str(self.folder / "machine"))
-        running = ProcessRunner().start(request, 120, 4096)
+    def request(self, name: str, params: dict[str, Value] = SVTAV1, timed: bool = False) -> PhaseRequest:
+        spec = msgspec.structs.replace(SPEC, params=params)
+        phase = phase_named(name)
+        (self.folder / name).mkdir()
+        inputs = {name: str(self.folder / name) for name in phase.inputs if not name.startswith("clips:")}
+        return PhaseRequest(entry=phase.entry, spec=spec, clips=self.clips, inputs=inputs, timed=timed,
+                            out=str(self.folder / name), machine_lock=str(self.folder / "machine"))
+
+    def run(self, name: str, params: dict[str, Value] = SVTAV1, timed: bool = False) -> Failure | None:
+        """In this process; the runner's own tests show that a process of its own does the same."""
+        path = self.folder / f"{name}.json"
+        path.write_bytes(msgspec.json.encode(self.request(name, params, timed)))
+        code = run_phase_file(path)
+        if code == 0:
+            collect(self.folder / name, phase_named(name).outputs, 1 << 26)
+            return None
+        assert code == 3, "a crash is no answer"
+        return msgspec.json.decode((self.folder / name / "failure.json").read_bytes(), type=Failure)
+
+    def run_apart(self, name: str) -> PhaseEnd:
+        running = ProcessRunner().start(self.request(name), 120, 4096)
         while (end := running.poll()) is None:
             time.sleep(0.01)
-        if end.reason is None:
-            collect(out, found.outputs, 1 << 26)
         return end
 
     def scores(self) -> Scores:
         return msgspec.json.decode((self.folder / "score" / "scores.json").read_bytes(), type=Scores)
+
+
+def phase_named(name: str) -> Phase:
+    return next(one for one in TRACK.phases(SPEC) if one.name == name)
 
 
 @pytest.fixture
@@ -67,9 +84,8 @@ def bound(path: Path, name: str, role: str = "score") -> BoundClip:
 
 
 def test_a_clip_becomes_scores_that_say_what_a_second_measurement_says(bench: Bench, tmp_path: Path) -> None:
-    assert bench.run("encode", timed=True).reason is None
-    end = bench.run("score")
-    assert end.reason is None, (end.detail, end.log)
+    assert bench.run("encode", timed=True) is None
+    assert bench.run("score") is None
     scores, stream = bench.scores(), tmp_path / "encode" / "streams" / "drive.aec"
     decode_file(stream, tmp_path / "decoded.mkv")
     again = compare(bench.clips[0].path, tmp_path / "decoded.mkv")
@@ -86,6 +102,21 @@ def test_a_clip_becomes_scores_that_say_what_a_second_measurement_says(bench: Be
     assert scores.mean.keys() == {metric.name for metric in TRACK.metrics if not metric.derived}
     assert all(name in scores.why for name, value in scores.mean.items() if value is None)
     assert scores.device_class.startswith("cpu:")
+
+
+def test_in_processes_of_their_own_the_phases_give_the_same_numbers(bench: Bench, tmp_path: Path) -> None:
+    bench.run("encode")
+    bench.run("score")
+    (tmp_path / "again").mkdir()
+    again = Bench(tmp_path / "again", bench.clips)
+    for phase in ("encode", "score"):
+        end = again.run_apart(phase)
+        assert end.reason is None, (end.detail, end.log)
+    repeatable = [metric.name for metric in TRACK.metrics if metric.deterministic and not metric.derived]
+    first, second = bench.scores(), again.scores()
+    assert [first.mean[name] for name in repeatable] == [second.mean[name] for name in repeatable]
+    for artefact in first.artefacts:
+        assert (tmp_path / "score" / artefact).read_bytes() == (tmp_path / "again" / "score" / artefact).read_bytes()
 
 
 def test_an_evaluation_leaves_what_tells_why(bench: Bench, tmp_path: Path) -> None:
@@ -117,11 +148,10 @@ def test_encoding_that_shares_the_machine_has_no_speed_to_tell(bench: Bench) -> 
 
 def test_decoding_is_timed_only_when_nobody_else_uses_the_machine(bench: Bench, tmp_path: Path) -> None:
     bench.run("encode")
-    score = next(phase for phase in TRACK.phases(SPEC) if phase.name == "score")
     with MachineLock(tmp_path / "machine").shared():
-        running = _start(bench, score)
+        running = ProcessRunner().start(bench.request("score"), 120, 4096)
         notes: list[object] = []
-        while "timing the decoder" not in notes and not _waits(tmp_path / "machine.gate"):
+        while not _waits(tmp_path / "machine.gate"):
             assert running.poll() is None
             notes += [claim.get("note") for claim in running.progress()]
             time.sleep(0.02)
@@ -130,6 +160,7 @@ def test_decoding_is_timed_only_when_nobody_else_uses_the_machine(bench: Bench, 
     while (end := running.poll()) is None:
         time.sleep(0.01)
     assert end.reason is None
+    assert "timing the decoder" in [claim.get("note") for claim in running.progress()]
 
 
 def test_the_same_parameters_give_the_same_numbers_whatever_the_threads(bench: Bench, tmp_path: Path) -> None:
@@ -150,9 +181,10 @@ def test_a_bad_stream_is_the_candidates_fault(bench: Bench, tmp_path: Path, dama
     bench.run("encode")
     path = tmp_path / "encode" / "streams" / "drive.aec"
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
-    end = bench.run("score")
-    assert end.reason == "bad_output", (end, end.log)
-    assert words in end.detail
+    failure = bench.run("score")
+    assert failure is not None
+    assert failure.reason == "bad_output"
+    assert words in failure.detail
     assert not (tmp_path / "score" / "scores.json").exists()
 
 
@@ -160,27 +192,41 @@ def test_frames_of_another_clip_do_not_pass_for_these(bench: Bench, tmp_path: Pa
     bench.run("encode")
     shorter = FrameReader(cut("drive_1080p30", 7, tmp_path, "scale=160:90"))
     encode_stream(shorter, tmp_path / "encode" / "streams" / "drive.aec", "classic", SVTAV1, 0, 1)
-    end = bench.run("score")
-    assert end.reason == "bad_output"
-    assert "after 7 of 8" in end.detail
+    failure = bench.run("score")
+    assert failure is not None
+    assert failure.reason == "bad_output"
+    assert "after 7 of 8" in failure.detail
 
 
 def test_parameters_outside_the_space_are_refused_with_the_name(bench: Bench) -> None:
-    end = bench.run("encode", {**SVTAV1, "svtav1_crf": 500.0})
-    assert end.reason == "refused"
-    assert "svtav1_crf" in end.detail
+    failure = bench.run("encode", {**SVTAV1, "svtav1_crf": 500.0})
+    assert failure is not None
+    assert failure.reason == "refused"
+    assert "svtav1_crf" in failure.detail
+
+
+def test_what_encode_says_of_itself_is_not_trusted_to_be_readable(bench: Bench, tmp_path: Path) -> None:
+    bench.run("encode")
+    for said in (b"{", b"{}", b'{"drive": {"frames": "many"}}'):
+        (tmp_path / "encode" / "encode.json").write_bytes(said)
+        failure = bench.run("score")
+        assert failure is not None
+        assert failure.reason == "bad_output"
+        shutil.rmtree(tmp_path / "score")
 
 
 def test_a_clip_that_cannot_be_read_is_the_harness_fault(tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
     clip = BoundClip(name="broken", hash="0" * 64, role="score", path=str(broken))
-    assert Bench(tmp_path, (clip,)).run("encode").reason == "harness_fault"
+    failure = Bench(tmp_path, (clip,)).run("encode")
+    assert failure is not None
+    assert failure.reason == "harness_fault"
 
 
 def test_training_clips_are_never_coded(bench: Bench, tmp_path: Path) -> None:
     train = bound(Path(bench.clips[0].path), "train", role="train")
-    assert Bench(tmp_path, (train, *bench.clips)).run("encode").reason is None
+    assert Bench(tmp_path, (train, *bench.clips)).run("encode") is None
     assert [path.name for path in (tmp_path / "encode" / "streams").iterdir()] == ["drive.aec"]
 
 
@@ -217,21 +263,8 @@ def test_thumbnails_of_every_format_fit(tmp_path: Path, filters: str) -> None:
     assert Image.open(tmp_path / "a.webp").size[0] == min(640, frames.info.width)
 
 
-SPEC = Spec(track="codec", family="classic", params=SVTAV1, clips="c" * 64, seed=0, protocol=1)
-
-
-def _start(bench: Bench, phase: Phase):  # type: ignore[no-untyped-def]
-    out = bench.folder / phase.name
-    out.mkdir()
-    inputs = {name: str(bench.folder / name) for name in phase.inputs if not name.startswith("clips:")}
-    request = PhaseRequest(entry=phase.entry, spec=SPEC, clips=bench.clips, inputs=inputs, out=str(out),
-                           machine_lock=str(bench.folder / "machine"))
-    return ProcessRunner().start(request, 120, 4096)
-
-
 def _waits(gate: Path) -> bool:
     """Whether somebody stands in the gate: sharers pass it in no time."""
-    import fcntl
     with open(gate, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
