@@ -120,6 +120,7 @@ class FrameReader:
 
     def _first(self) -> tuple[av.VideoFrame, tuple[Fraction, str]]:
         with self.open() as (container, stream):
+            stream.thread_type = "NONE"  # frame threads would decode many to give the first
             raw = next(self.decode(container, stream), None)
             if raw is None:
                 raise UserError(f"{self.path} has no picture that can be decoded; check the file, or make it again")

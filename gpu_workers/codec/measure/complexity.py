@@ -1,7 +1,7 @@
 """What a learned decoder costs: multiply-accumulates a pixel and tera-operations a frame, counted on its real graph.
 
 `torch.utils.flop_counter` runs the module once and counts what is executed, two operations a multiply-accumulate.
-thop is not used: it counts a transposed convolution by its output positions, 3.5 times too high on a decoder of ours.
+thop is not used: it counts a transposed convolution by its output positions, four times too many at stride 2.
 Convolutions and matrix products are counted; activations and element-wise work are not, as in the field's tables.
 """
 

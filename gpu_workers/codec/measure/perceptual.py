@@ -50,7 +50,7 @@ class Perceptual:
     def add(self, reference: Plane, distorted: Plane) -> None:
         try:
             for luma in (reference, distorted):
-                self._pipe.write(luma.tobytes())
+                self._pipe.write(np.ascontiguousarray(luma).data)
                 self._pipe.write(self._grey)
         except BrokenPipeError:
             raise self._failure() from None

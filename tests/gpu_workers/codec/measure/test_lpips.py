@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from gpu_workers.codec.measure import lpips
 from gpu_workers.codec.measure.quality import compare
 from gpu_workers.codec.video import FrameReader
 from support.footage import VIDEO, cut, planar
+from support.servers import unavailable
 
 
 def test_where_it_cannot_be_had_it_is_none_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,3 +49,25 @@ def test_subsampled_chroma_is_repeated_to_full_size() -> None:
     grey = lpips.to_rgb(small, info)
     assert grey.shape == (3, 5, 3)
     assert np.ptp(grey) < 1e-6
+
+
+@pytest.mark.ci
+def test_with_its_weights_there_it_is_zero_for_a_copy_and_grows_with_blur(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random backbone weights, since the real ones are a download: the distance keeps its order, not its scale."""
+    for name in ("torch", "torchvision", "lpips"):
+        if importlib.util.find_spec(name) is None:
+            unavailable(f"{name} is not installed", "run make test-ci once, which sets it up")
+    torch, torchvision = importlib.import_module("torch"), importlib.import_module("torchvision")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    lpips.backbone_path().parent.mkdir(parents=True)
+    torch.save(torchvision.models.alexnet(weights=None).state_dict(), lpips.backbone_path())
+    clip = cut("rooftop_720p30", 2, tmp_path, "scale=160:90")
+    values = [
+        compare(clip, cut("rooftop_720p30", 2, tmp_path, "scale=160:90", change)).mean["lpips"]
+        for change in ("null", "gblur=sigma=1", "gblur=sigma=4")
+    ]
+    assert values[0] == 0
+    assert values[0] < values[1] < values[2]
