@@ -1,0 +1,124 @@
+"""`aether clips`: the laboratory's footage. Any video that PyAV opens is stored by its hash, with a role and its facts.
+
+Roles: `train` is learned from, `score` is what designers see results of, `confirm` is kept for believing a champion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from hashlib import file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+import typer
+
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, number, open_lab, shown_path, table
+from lab import clipset
+from lab.errors import UserError
+from lab.experiment import Clip, Dataset
+
+if TYPE_CHECKING:
+    from lab.backend import Backend
+    from lab.track import Track
+
+Role = Literal["train", "score", "confirm"]
+RoleOption = Annotated[Role, typer.Option("--role", help="train, score or confirm (no designer sees its numbers).")]
+NameOption = Annotated[str, typer.Option("--name", help="Its name here; the file's own where left out.")]
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def add(file: Annotated[Path, typer.Argument(help="A video file.")], role: RoleOption = "score",
+        name: NameOption = "", backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """Add footage. Experiments proposed from now on use it."""
+    lab = open_lab(backend, create=True)
+    clip = _stored(lab, lab_track(lab), file, role, name)
+    clipset.change(lab.store, partial(clipset.with_clip, clip=clip))
+    if json:
+        emit(clip)
+        return
+    console().print(f"added {clip.name} as {role}: {_described(clip)}", markup=False)
+
+
+@app.command("list")
+def list_(backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """The footage and its roles."""
+    lab = open_lab(backend)
+    clips = clipset.load(lab.store)
+    if json:
+        emit(clips)
+    elif not clips.clips:
+        console().print("no clips yet; add one with `aether clips add FILE --role score`", markup=False)
+    else:
+        console().print(table("clip", "role", "size", "fps", "frames", "Mbps", "hash", right=("fps", "frames", "Mbps"),
+                              rows=[_row(clip, lab.store.has(clip.hash)) for clip in clips.clips]))
+
+
+@app.command()
+def remove(name: str, backend: BackendOption = DEFAULT_BACKEND) -> None:
+    """Use a clip no longer. Experiments that ran on it keep their numbers."""
+    lab = open_lab(backend)
+    clipset.change(lab.store, partial(clipset.without, name=name))
+    console().print(f"removed {name}", markup=False)
+
+
+def import_clips(backend: Backend, track: Track, files: Sequence[tuple[Path, Role]]) -> list[str]:
+    """Add these files where they are not there yet; gives a line for each that was added. A file whose footage is
+    there in that role already changes nothing. Raises UserError for one that is there in another role."""
+    added: list[str] = []
+    for file, role in files:
+        clip = _stored(backend, track, file, role, "")
+        before = clipset.load(backend.store)
+        if clipset.change(backend.store, partial(_with_new, clip=clip)) != before:
+            added.append(f"{clip.name} ({role}): {_described(clip)}")
+    return added
+
+
+def lab_track(lab: Backend) -> Track:
+    """The track that the lab's settings name."""
+    from lab.settings import Settings, parse
+    from lab.track import load_track
+    office = lab.ledger.office
+    pushed = office.settings(office.control().settings)
+    return load_track((parse(pushed.text) if pushed else Settings()).lab.track)
+
+
+def _with_new(clips: Dataset, clip: Clip) -> Dataset:
+    """As `with_clip`, but the same footage in the same role is no fault, and a taken name gets a number."""
+    if any(other.hash == clip.hash and other.role == clip.role for other in clips.clips):
+        return clips
+    taken = {other.name for other in clips.clips}
+    names = (clip.name, *(f"{clip.name}-{nth}" for nth in range(2, len(taken) + 3)))
+    return clipset.with_clip(clips, msgspec.structs.replace(clip, name=next(n for n in names if n not in taken)))
+
+
+def _stored(lab: Backend, track: Track, file: Path, role: Role, name: str) -> Clip:
+    """The file in the store. One that is a clip already is not read as video again."""
+    if not file.is_file():
+        raise UserError(f"there is no file {shown_path(file)}; check the path")
+    with file.open("rb") as opened:
+        hash = file_digest(opened, "sha256").hexdigest()
+    facts = next((clip.facts for clip in clipset.load(lab.store).clips if clip.hash == hash), None)
+    if facts is None or not lab.store.has(hash):
+        facts = track.facts(file)  # what is no video is refused before it is stored
+        hash = lab.store.put(file)
+    return Clip(name=name or clipset.name_for(file.stem), hash=hash, role=role, facts=facts)
+
+
+def _described(clip: Clip) -> str:
+    facts = clip.facts
+    if "width" not in facts:  # a track of another kind
+        return clip.hash[:12]
+    turned = f", converted from {facts['converted_from']}" if facts.get("converted_from") else ""
+    return (f"{facts['width']}×{facts['height']}, {facts['frames']} frames at {facts['fps']:g} fps, "
+            f"{number(facts['source_mbps'])} Mbps {facts['codec']}{turned}")
+
+
+def _row(clip: Clip, here: bool) -> tuple[str, ...]:
+    facts = clip.facts
+    size = f"{facts['width']}×{facts['height']}" if "width" in facts else "–"
+    return (clip.name, clip.role, size, number(facts.get("fps")), number(facts.get("frames")),
+            number(facts.get("source_mbps"), 3), clip.hash[:12] if here else "missing: add it again")
