@@ -268,6 +268,7 @@ class Worker:
         if job is not None:
             if job.running is not None:
                 job.running.kill()
+                job.running = None
             self._ledger.release(job.experiment.id, job.fence, "interrupted", used_s=self._now() - job.started,
                                  detail=why, op_id=f"{job.experiment.id}.{job.fence}.release")
             self._around.backend.queues[job.queue].give_back(job.message)

@@ -1,0 +1,306 @@
+"""The worker's state machine, over a real ledger, queue and store; phases and time are the test's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gpu_workers.collect import NotCollected
+from gpu_workers.phase import PhaseRequest
+from gpu_workers.runner import PhaseEnd
+from gpu_workers.worker import Surroundings, Worker, WorkerConfig
+from lab.backend import Backend
+from lab.errors import NotFound, Stale, Unavailable
+from lab.experiment import Experiment, Outcome, Reason, Scores
+from lab.local.mailbox import FileMailbox
+from lab.local.queue import SqliteQueue
+from lab.local.store import FileStore
+from lab.local.table import SqliteTable
+from lab.track import Goal, Objective, Phase, Track
+from support.laboratory import Laboratory, experiment
+
+LEASE_S, GRACE_S, BEAT_S = 60.0, 15.0, 5.0
+PHASES = (Phase(name="fit", entry="m:fit", outputs=("model",)),
+          Phase(name="score", entry="m:score", inputs=("fit/model",), outputs=("scores.json",), trusted=True))
+GOALS = (Goal(metric="loss", relation="<=", value=1.0),)
+
+
+class Time:
+    now = 1000.0
+
+    def wall(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class FakeRunner:
+    """Phases that end when the test says so."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.end: PhaseEnd | None = None
+        self.killed = 0
+
+    def start(self, request: PhaseRequest, limit_s: float, memory_mb: int) -> FakeRunner:
+        self.started.append(request.entry.partition(":")[2])
+        self.end = None
+        return self
+
+    def poll(self) -> PhaseEnd | None:
+        return self.end
+
+    def progress(self) -> list[dict[str, Any]]:
+        return [{"step": 1}]
+
+    def kill(self) -> None:
+        self.killed += 1
+
+    def finish(self, reason: Reason | None = None, detail: str = "", log: str = "said something") -> None:
+        self.end = PhaseEnd(reason=reason, detail=detail, seconds=2.0, cpu_s=1.0, peak_mb=10.0, log=log)
+
+
+class FakeWorkspace:
+    """Leaves what the test wants each phase to leave."""
+
+    def __init__(self, store: FileStore, left: dict[str, dict[str, bytes]]) -> None:
+        self._store, self._left = store, left
+        self.cleaned = False
+
+    def request(self, experiment: Experiment, phase: Phase, threads: int) -> PhaseRequest:
+        return PhaseRequest(entry=phase.entry, spec=experiment.spec, out="/nowhere")
+
+    def keep(self, phase: Phase) -> dict[str, str]:
+        if phase.name not in self._left:
+            raise NotCollected(f"{phase.name} left nothing")
+        return {name: self._store.put_bytes(data) for name, data in self._left[phase.name].items()}
+
+    def clean(self) -> None:
+        self.cleaned = True
+
+
+class Bench:
+    """A worker, the lab that it works for, and the hands of a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock, self.runner = Time(), FakeRunner()
+        table = SqliteTable(":memory:")
+        self.lab = Laboratory(table, clock=self.clock)
+        self.store = FileStore(folder)
+        self.queue = SqliteQueue(table, "cpu", self.clock.wall)
+        self.left = {"fit": {"model": b"weights"}, "score": {"scores.json": scores(0.5)}}
+        self.workspaces: list[FakeWorkspace] = []
+        backend = Backend(address="local:test", ledger=self.lab.ledger, queues={"cpu": self.queue}, store=self.store,
+                          mailbox=FileMailbox(folder))
+        self.worker = self.another("w1", backend)
+
+    def another(self, name: str, backend: Backend) -> Worker:
+        config = WorkerConfig(name=name, device_class="cpu:test:2", lease_s=LEASE_S, grace_s=GRACE_S, beat_s=BEAT_S)
+        self.backend = backend
+        return Worker(config, Surroundings(backend=backend, runner=self.runner, workspace=self.workspace,
+                                           track=lambda name: track(), goals=lambda e: GOALS, clock=self.clock))
+
+    def workspace(self, experiment: Experiment) -> FakeWorkspace:
+        self.workspaces.append(FakeWorkspace(self.store, self.left))
+        return self.workspaces[-1]
+
+    def send(self) -> str:
+        id = self.lab.ready()
+        self.queue.send(id)
+        return id
+
+    def step_until(self, reached: Callable[[], bool], steps: int = 30) -> None:
+        for _ in range(steps):
+            if reached():
+                return
+            self.worker.step()
+        pytest.fail("the worker never got there")
+
+    def run_phase(self, name: str, **how: Any) -> None:
+        self.step_until(lambda: name in self.runner.started)
+        self.runner.finish(**how)
+
+    def outcome(self, id: str) -> Outcome:
+        self.step_until(lambda: self.lab.ledger.experiment(id).state == "finished")
+        outcome = self.lab.ledger.experiment(id).outcome
+        assert outcome is not None
+        return outcome
+
+
+def scores(loss: float) -> bytes:
+    return msgspec.json.encode(Scores(mean={"loss": loss}, clips={}))
+
+
+def track() -> Track:
+    return Track(name="curve", protocol=1, families=(), metrics=(), goals=GOALS, anchors=(), phases=lambda spec: PHASES,
+                 objectives=(Objective(metric="loss", direction="min", reference=1.0),),
+                 derive=lambda own, anchors: own, facts=lambda path: {}, not_applicable=lambda spec: frozenset(),
+                 explain=lambda own: "")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_an_experiment_runs_phase_by_phase_to_one_outcome(bench: Bench) -> None:
+    id = bench.send()
+    bench.run_phase("fit")
+    bench.run_phase("score")
+    assert bench.outcome(id).verdict == "success"
+    ended = bench.lab.ledger.experiment(id)
+    assert ended.attempts[0].phases == {"fit": 2.0, "score": 2.0}
+    assert ended.checkpoints["fit"].outputs.keys() == {"model", "log.txt"}
+    assert bench.queue.waiting() == 0
+    assert bench.workspaces[0].cleaned
+
+
+def test_a_goal_that_is_missed_makes_it_partial(bench: Bench) -> None:
+    bench.left["score"] = {"scores.json": scores(1.5)}
+    id = bench.send()
+    bench.run_phase("fit")
+    bench.run_phase("score")
+    assert bench.outcome(id).verdict == "partial"
+
+
+def test_a_candidate_that_crashes_fails_with_its_reason_and_its_log_is_kept(bench: Bench) -> None:
+    id = bench.send()
+    bench.run_phase("fit", reason="timeout", detail="still running after 600 s", log="last words")
+    outcome = bench.outcome(id)
+    assert (outcome.reason, outcome.detail) == ("timeout", "fit: still running after 600 s")
+    assert outcome.scores is None
+    assert bench.store.read(bench.lab.ledger.experiment(id).checkpoints["fit"].outputs["log.txt"]) == b"last words"
+
+
+def test_a_crash_of_trusted_code_is_the_harness_s_fault(bench: Bench) -> None:
+    id = bench.send()
+    bench.run_phase("fit")
+    bench.run_phase("score", reason="crash", detail="a bug of ours")
+    assert bench.outcome(id).reason == "harness_fault"
+
+
+def test_a_phase_that_leaves_no_declared_output_has_bad_output(bench: Bench) -> None:
+    del bench.left["fit"]
+    id = bench.send()
+    bench.run_phase("fit")
+    assert bench.outcome(id).reason == "bad_output"
+
+
+def test_a_metric_that_is_no_number_never_reaches_the_ledger(bench: Bench) -> None:
+    bench.left["score"] = {"scores.json": b'{"mean": {"loss": 1e999}, "clips": {}}'}
+    id = bench.send()
+    bench.run_phase("fit")
+    bench.run_phase("score")
+    assert bench.outcome(id).reason == "harness_fault"
+
+
+def test_a_phase_that_ended_is_not_run_again_by_the_next_worker(bench: Bench) -> None:
+    id = bench.send()
+    bench.run_phase("fit")
+    bench.step_until(lambda: "score" in bench.runner.started)
+    bench.lab.release(id, 1, "lost")
+    bench.lab.settle(f"{id}.1")
+    bench.lab.reserve(id)
+    bench.queue.send(id)
+    bench.runner.started.clear()
+    bench.worker = bench.another("w2", bench.backend)
+    bench.run_phase("score")
+    assert bench.outcome(id).verdict == "success"
+    assert bench.runner.started == ["score"]
+
+
+def test_a_worker_whose_attempt_was_taken_away_drops_it_at_its_next_beat(bench: Bench) -> None:
+    id = bench.send()
+    bench.step_until(lambda: bench.runner.started == ["fit"])
+    bench.lab.release(id, 1, "lost")
+    bench.clock.now += BEAT_S
+    bench.worker.step()
+    assert bench.runner.killed == 1
+    assert bench.worker.idle
+    assert bench.lab.ledger.experiment(id).state == "queued"
+
+
+def test_an_interrupted_worker_gives_its_work_back_and_nobody_is_blamed(bench: Bench) -> None:
+    id = bench.send()
+    bench.step_until(lambda: bench.runner.started == ["fit"])
+    bench.clock.now += 3.0
+    bench.worker.interrupt("spot notice")
+    bench.worker.step()
+    [attempt] = bench.lab.ledger.experiment(id).attempts
+    assert (attempt.ending, attempt.detail, attempt.used_s) == ("interrupted", "spot notice", 3.0)
+    assert bench.runner.killed == 1
+    assert bench.queue.waiting() == 1
+
+
+def test_a_worker_that_reaches_nobody_stops_itself_before_its_lease_runs_out(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.send()
+    bench.step_until(lambda: bench.runner.started == ["fit"])
+
+    def away(*_: object, **__: object) -> None:
+        raise Unavailable("the network is gone")
+    monkeypatch.setattr(bench.lab.ledger, "beat", away)
+    bench.clock.now += LEASE_S - GRACE_S - 1
+    bench.worker.step()
+    assert bench.runner.killed == 0, "it must wait while its lease holds"
+    bench.clock.now += 2
+    bench.worker.step()
+    assert bench.runner.killed == 1
+    assert bench.worker.idle
+
+
+def test_beats_carry_what_the_phase_claims_and_what_was_used(bench: Bench) -> None:
+    id = bench.send()
+    bench.step_until(lambda: bench.runner.started == ["fit"])
+    bench.worker.step()
+    bench.clock.now += BEAT_S
+    bench.worker.step()
+    beat = bench.lab.ledger.beat_of(id, 1)
+    assert beat is not None
+    assert (beat.n, beat.phase, beat.progress, beat.used_s) == (2, "fit", {"step": 1}, BEAT_S)
+
+
+def test_a_message_for_what_cannot_be_claimed_is_done_with(bench: Bench) -> None:
+    bench.queue.send(bench.lab.queue())  # no money is reserved for it
+    bench.queue.send("e9999")  # there is no such experiment
+    for _ in range(6):
+        bench.worker.step()
+    assert bench.queue.waiting() == 0
+    assert bench.runner.started == []
+
+
+def test_a_reply_to_the_claim_that_was_lost_is_asked_for_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = bench.send()
+    claim = bench.lab.ledger.claim
+    lost = iter([True, False])
+
+    def claim_with_a_lost_reply(*arguments: Any, **named: Any) -> int:
+        fence = claim(*arguments, **named)
+        if next(lost):
+            raise Unavailable("the reply was lost")
+        return fence
+    monkeypatch.setattr(bench.lab.ledger, "claim", claim_with_a_lost_reply)
+    bench.run_phase("fit")
+    bench.run_phase("score")
+    assert bench.outcome(id).verdict == "success"
+    assert len(bench.lab.ledger.experiment(id).attempts) == 1
+
+
+def test_an_input_that_is_gone_is_the_harness_s_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> PhaseRequest:
+        raise NotFound("the store has no file 1234")
+    monkeypatch.setattr(FakeWorkspace, "request", gone)
+    outcome = bench.outcome(bench.send())
+    assert (outcome.reason, outcome.detail) == ("harness_fault", "the store has no file 1234")
+
+
+def test_a_stale_worker_cannot_finish(bench: Bench) -> None:
+    id, fence = bench.lab.start(experiment("e0100"))
+    bench.lab.release(id, fence, "lost")
+    with pytest.raises(Stale):
+        bench.lab.finish(id, fence)
