@@ -106,7 +106,9 @@ def test_reading_again_and_by_index_gives_the_same_frames() -> None:
             reader[wrong]
 
 
-@pytest.mark.parametrize(("name", "coder"), [("a.hevc", "libx265"), ("a.h264", "libx264"), ("a.ivf", "libsvtav1")])
+@pytest.mark.parametrize(
+    ("name", "coder"), [("a.hevc", "libx265"), ("a.h264", "libx264"), ("a.ivf", "libsvtav1"), ("a.266", "libvvenc")]
+)
 def test_an_elementary_stream_can_be_read_by_index(name: str, coder: str, tmp_path: Path) -> None:
     quiet = ["-x265-params", "log-level=error"] if coder == "libx265" else []
     ffmpeg("-i", VIDEO / "night_540p50.mp4", "-frames:v", "12", "-vf", "scale=160:90", "-g", "5", "-c:v", coder, *quiet,

@@ -13,6 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from gpu_workers.codec.frames import BadFrames, Frame, VideoInfo
 from gpu_workers.codec.measure import perceptual
 from gpu_workers.codec.measure.perceptual import PerceptualError
+from gpu_workers.codec.measure.psnr import mse, psnr_db
 from gpu_workers.codec.measure.quality import Quality, QualityResult, compare
 from gpu_workers.codec.video import FrameReader
 from lab.errors import UserError
@@ -123,6 +124,14 @@ def test_one_wrong_sample_in_a_large_picture_stays_under_the_cap() -> None:
     wrong.planes[0][0, 0] ^= 1
     assert not np.array_equal(frame.planes[0], wrong.planes[0])
     assert measured(info, [wrong], vmaf=False).mean["psnr_y_db"] == 100.0
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
+def test_the_largest_errors_of_a_very_wide_picture_do_not_overflow(pix_fmt: str) -> None:
+    info = layout(pix_fmt, 16384, 2, 1)
+    black, white = (np.full((2, 16384), level, info.dtype) for level in (0, (1 << info.bit_depth) - 1))
+    assert psnr_db(mse(black, white), info.bit_depth) == 0
+    assert mse(white, black) == mse(black, white)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
