@@ -1,0 +1,259 @@
+"""`aether codec`: the codecs as plain tools, from file to file, with the code that the experiments run.
+
+Encode at an asked rate or quality, decode, compare two files by every metric, look into a stream, bench encoders.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, number, open_lab, seconds, table
+from lab.errors import UserError
+
+if TYPE_CHECKING:
+    from gpu_workers.codec.card import Card
+    from gpu_workers.codec.measure.quality import QualityResult
+    from lab.space import Value
+
+ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="Threads; 0 takes every core.")]
+Progress = Callable[[str, float], None]
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def encode(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Any video that PyAV opens.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.aec")],
+    mbps: Annotated[float | None, typer.Option(help="Average rate; 1 Mbps where nothing is asked.")] = None,
+    crf: Annotated[float | None, typer.Option(help="The encoder's constant quality.")] = None,
+    psnr: Annotated[float | None, typer.Option(help="Least rate that reaches this mean PSNR-Y, in dB.")] = None,
+    family: Annotated[str, typer.Option(help="Codec family.")] = "classic",
+    encoder: Annotated[str, typer.Option(help="svtav1, x265 or vvenc.")] = "",
+    preset: Annotated[str, typer.Option(help="The encoder's own preset, such as 6 or medium.")] = "",
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other parameter of the family's "
+                                                    "search space; may be repeated.")] = None,
+    model: Annotated[str, typer.Option(metavar="EXPERIMENT", help="Take family and parameters of this experiment.")]
+    = "",
+    threads: ThreadsOption = 0, backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False,
+) -> None:
+    """Encode a video into an .aec, by default with SVT-AV1."""
+    from gpu_workers.codec.transcode import encode_file
+    params: dict[str, Value] = {}
+    if model:
+        spec = open_lab(backend).ledger.experiment(model).spec
+        family, params = spec.family, dict(spec.params)
+    params |= _asked_params(params, encoder, preset, param or [])
+    with progress_bar() as progress:
+        report = encode_file(source, target, family=family, mbps=mbps, crf=crf, psnr_db=psnr, params=params,
+                             threads=threads or None, progress=progress)
+    if json:
+        emit(report)
+        return
+    quality = "" if report.psnr_y_db is None else f", PSNR-Y {report.psnr_y_db:.2f} dB"
+    tries = "" if report.encodings == 1 else f" ({report.encodings} encodings)"
+    console().print(f"{target}: {report.frames} frames, {report.bytes:,} bytes, {report.mbps:.4g} Mbps{quality}, "
+                    f"{_setting(report.params)}{tries}", markup=False)
+
+
+@app.command()
+def decode(source: Annotated[Path, typer.Argument(metavar="IN.aec")],
+           target: Annotated[Path, typer.Argument(metavar="OUT", help=".y4m and .yuv bare frames, .mkv lossless, "
+                                                  ".mp4 or .mov for watching.")],
+           threads: ThreadsOption = 0) -> None:
+    """Decode an .aec; of a cut file, the frames before the cut."""
+    from gpu_workers.codec.transcode import decode_file
+    with progress_bar() as progress:
+        frames = decode_file(source, target, threads=threads or None, progress=progress)
+    console().print(f"{target}: {frames} frames", markup=False)
+
+
+@app.command()
+def compare(reference: Annotated[Path, typer.Argument(help="The original.")],
+            distorted: Annotated[Path, typer.Argument(help="A video file, or an .aec.")],
+            threads: ThreadsOption = 0, json: JsonOption = False) -> None:
+    """Measure a video against its original by every metric."""
+    from gpu_workers.codec.measure.quality import compare as measure
+    with _as_video(distorted, threads) as copy, progress_bar() as progress:
+        frames = frame_count(reference)
+        result = measure(reference, copy, threads=threads or os.cpu_count() or 1,
+                         progress=lambda done: progress("comparing", done / frames))
+        mbps = None if copy == distorted else inspect_file(distorted).mbps
+    values = {**({} if mbps is None else {"bitrate_mbps": mbps}), **result.mean}
+    if json:
+        emit({"values": values, "why": result.why, "frames": result.frames, "models": result.models,
+              "worst_frames": result.worst_frames(), "note": result.note})
+        return
+    console().print(_comparison(values, result))
+    for line in _remarks(values, result):
+        console().print(line, markup=False)
+
+
+@app.command()
+def info(file: Annotated[Path, typer.Argument(metavar="FILE", help="An .aec, or any video.")],
+         json: JsonOption = False) -> None:
+    """What a file says of itself, and whether it is whole."""
+    if is_stream(file):
+        card = inspect_file(file)
+        if json:
+            emit(card)
+        else:
+            _print_pairs(_card_pairs(card))
+        if card.problem:
+            raise UserError(f"{file} is not whole: {card.problem}")
+        return
+    from gpu_workers.codec.video import facts
+    found = facts(file)
+    if json:
+        emit(found)
+    else:
+        _print_pairs([(name, number(value, 6) if isinstance(value, float) else str(value))
+                      for name, value in found.items() if value is not None])
+
+
+@app.command()
+def bench(clips: Annotated[list[Path], typer.Argument(metavar="CLIP…", help="Video files.")],
+          ladders: Annotated[list[str] | None, typer.Option("--encoder", help="Only this one; may be repeated.")]
+          = None,
+          model: Annotated[list[str] | None, typer.Option(metavar="EXPERIMENT", help="An experiment's own ladder "
+                                                          "beside them; may be repeated.")] = None,
+          picture: Annotated[Path, typer.Option("--svg", help="Where the picture goes.")] = Path("bench.svg"),
+          cache: Annotated[Path | None, typer.Option(help="Where measured points are kept.")] = None,
+          threads: ThreadsOption = 1, backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """Rate-distortion points and BD-rate of every encoder and anchor, as tables and a picture."""
+    from cli.codec_bench import default_cache, draw, ladders_named, show
+    from gpu_workers.codec.bench import bench as measure
+    chosen = ladders_named(ladders or [], [open_lab(backend).ledger.experiment(id) for id in model or []])
+    with progress_bar() as progress:
+        found = measure(clips, chosen, cache=cache or default_cache(), threads=threads or os.cpu_count() or 1,
+                        progress=progress)
+    drawn = draw(found, picture)
+    if json:
+        emit({"curves": found.curves, "bd_rates": found.bd_rates, "picture": str(picture)})
+    else:
+        show(found, console())
+        console().print(f"picture: {drawn}", markup=False)
+
+
+# ---------------------------------------------------------------------- what they lean on
+
+
+def _asked_params(known: dict[str, Any], encoder: str, preset: str, pairs: Sequence[str]) -> dict[str, Value]:
+    """What the options say, in the search space's own names. `known` is what an experiment said before."""
+    import msgspec
+    found: dict[str, Value] = {"encoder": encoder} if encoder else {}
+    if preset:
+        name = f"{encoder or known.get('encoder', 'svtav1')}_preset"
+        pairs = [*pairs, f"{name}={preset}"]
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals):
+            raise UserError(f"--param {pair!r}: write NAME=VALUE, such as svtav1_film_grain=8")
+        try:
+            found[name] = msgspec.json.decode(text, type=bool | int | float)
+        except msgspec.DecodeError:
+            found[name] = text
+    return found
+
+
+def _setting(params: dict[str, Any]) -> str:
+    encoder = str(params["encoder"])
+    rate = str(params[f"{encoder}_rate"])
+    return f"{encoder} preset {params[f'{encoder}_preset']}, {rate} {params[f'{encoder}_{rate}']:g}"
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on a terminal's error stream once something takes long; nothing where it is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda what, share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    with Bar(TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+             console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether the file begins as an .aec does, whatever its name. Raises UserError where it cannot be read."""
+    from gpu_workers.codec.decoder.header import MAGIC
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; check the path") from None
+
+
+def inspect_file(path: Path) -> Card:
+    from gpu_workers.codec.card import inspect
+    return inspect(path)
+
+
+def frame_count(path: Path) -> int:
+    from gpu_workers.codec.video import FrameReader
+    return len(FrameReader(path))
+
+
+@contextmanager
+def _as_video(path: Path, threads: int) -> Iterator[Path]:
+    """The file itself, or a lossless decoding of an .aec."""
+    if not is_stream(path):
+        yield path
+        return
+    from tempfile import TemporaryDirectory
+
+    from gpu_workers.codec.transcode import decode_file
+    with TemporaryDirectory(prefix="aether-") as folder, progress_bar() as progress:
+        decoded = Path(folder, f"{path.stem}.mkv")
+        decode_file(path, decoded, threads=threads or None, progress=progress)
+        yield decoded
+
+
+def _comparison(values: dict[str, float | None], result: QualityResult) -> Any:
+    from gpu_workers.codec.metrics import METRICS
+    known = {metric.name: metric for metric in METRICS}
+    rows = []
+    for name in sorted(values, key=list(known).index):
+        value = values[name]
+        frames = result.per_frame.get(name, [])
+        worst = (min(frames) if known[name].better == "higher" else max(frames)) if frames else None
+        rows.append((name, number(value, 6), number(worst, 6), known[name].unit, known[name].definition.split(";")[0]
+                     if value is not None else result.why.get(name, "")))
+    return table("metric", "mean", "worst", "unit", "what it is", right=("mean", "worst"), rows=rows)
+
+
+def _remarks(values: dict[str, float | None], result: QualityResult) -> list[str]:
+    worst = ", ".join(f"#{frame}" for frame in result.worst_frames())
+    return [f"{result.frames} frames; worst by PSNR-Y: {worst}", *([result.note] if result.note else [])]
+
+
+def _card_pairs(card: Card) -> list[tuple[str, str]]:
+    header = card.header
+    frames = card.frames or 0
+    duration = seconds(frames * header.fps_den / header.fps_num)
+    chunks = ", ".join(f"{count} {kind}" for kind, count in sorted(card.chunks.items()))
+    shots = f" in {len(card.segments)} segments" if len(card.segments) > 1 else ""
+    return [("family", ", ".join(dict.fromkeys(one.family for one in card.segments)) + shots),
+            ("model", header.model or "none needed"),
+            ("picture", f"{header.width}×{header.height} {header.pix_fmt}, {header.fps_num / header.fps_den:.6g} fps, "
+             f"{'full' if header.full_range else 'limited'} range, matrix {header.matrix}"),
+            ("frames", f"{frames}, {duration}" if card.frames else "not known: the file was cut while written"),
+            ("size", f"{card.bytes:,} bytes, {number(card.mbps)} Mbps"),
+            ("chunks", f"{chunks}; {card.overhead_bytes:,} bytes of container"),
+            ("whole", card.problem or "yes, every checksum holds")]
+
+
+def _print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        console().print(f"{name:<{width}}  {value}", markup=False)

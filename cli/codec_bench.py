@@ -1,0 +1,60 @@
+"""How `aether codec bench` shows what it measured: points and BD-rates as tables, the curves as a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.output import number, shown_path, table
+from gpu_workers.codec.ladders import LADDERS, Ladder, ladder, ladder_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gpu_workers.codec.bench import Bench
+    from gpu_workers.codec.measure.bdrate import Delta
+    from lab.experiment import Experiment
+
+
+def default_cache() -> Path:
+    """Where points are kept from one bench to the next: the person's own cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "aether" / "bench"
+
+
+def ladders_named(names: Sequence[str], experiments: Sequence[Experiment]) -> list[Ladder]:
+    """Those named, or all; and one for each experiment around its own operating point. Raises NotFound."""
+    chosen = [ladder(name) for name in names] if names else list(LADDERS)
+    return chosen + [ladder_of(one.id, one.spec) for one in experiments]
+
+
+def show(found: Bench, out: Console) -> None:
+    sequences = list(dict.fromkeys(curve.sequence for curve in found.curves))
+    for sequence in sequences:
+        rows = [(curve.ladder if nth == 0 else "", number(point.bitrate_mbps), f"{point.psnr_y_db:.2f}",
+                 number(point.quality.get("ssim")), number(point.quality.get("vmaf")), number(point.encode_cpu_s, 3))
+                for curve in found.curves if curve.sequence == sequence for nth, point in enumerate(curve.points)]
+        columns = ("encoder", "Mbps", "PSNR-Y dB", "SSIM", "VMAF", "CPU s")
+        out.print(table(*columns, title=sequence, rows=rows, right=columns[1:]))
+    for anchor in dict.fromkeys(one.anchor for one in found.bd_rates):
+        _show_bd_rates(found, anchor, sequences, out)
+
+
+def _show_bd_rates(found: Bench, anchor: str, sequences: Sequence[str], out: Console) -> None:
+    deltas = {(one.ladder, one.sequence): one.delta for one in found.bd_rates if one.anchor == anchor}
+    against = [name for name in dict.fromkeys(ladder for ladder, _ in deltas) if name != anchor]
+    if not against:
+        return
+    columns = [*sequences, "the set"]
+    rows = [(name, *(_percent(deltas[name, sequence]) for sequence in (*sequences, None))) for name in against]
+    out.print(table(f"BD-rate against {anchor}, %", *columns, rows=rows, right=columns))
+    for name in against:
+        remark = deltas[name, None].why or deltas[name, None].note
+        if remark:
+            out.print(f"  {name}: {remark}", markup=False)
+
+
+def _percent(delta: Delta) -> str:
+    return "–" if delta.value is None else f"{delta.value:+.1f}"
