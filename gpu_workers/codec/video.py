@@ -97,6 +97,8 @@ class FrameReader:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
                 raise UserError(f"{self.path} has no video in it; give a file that has")
+            if getattr(stream, "codec_context", None) is None:  # against PyAV's own type
+                raise UserError(f"{self.path} is in a codec that is not known here; convert it first, say to H.264")
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = self._threads
             yield container, stream

@@ -181,6 +181,24 @@ def test_what_cannot_be_read_is_one_line_with_the_fix(tmp_path: Path) -> None:
         assert ";" in str(caught.value), "the fix follows the semicolon"
 
 
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_damaged_file_is_read_alike_each_time_or_is_one_line_with_the_fix(container: str, tmp_path: Path) -> None:
+    whole = synthetic(tmp_path / f"whole.{container}", "yuv420p", "96x64", 8, "-c:v", "libx264").read_bytes()
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(chance.choice((1, 3, 20))):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        (tmp_path / "damaged").write_bytes(data)
+        try:
+            reader = FrameReader(tmp_path / "damaged", threads=1)
+            assert sum(1 for _ in reader) == len(reader) > 0
+        except UserError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+
+
 def test_a_file_that_changes_its_size_is_refused(tmp_path: Path) -> None:
     parts = []
     for size in ("96x64", "64x48"):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import pytest
+from skimage.metrics import peak_signal_noise_ratio
 
 from gpu_workers.codec.measure.quality import compare
+from gpu_workers.codec.video import FrameReader
 from support.footage import VIDEO, ffmpeg, metric_summary
 
 X265 = "pools=1:frame-threads=1:log-level=error"
@@ -54,6 +57,12 @@ def test_the_manifests_figures_are_met(row: Row, tmp_path: Path) -> None:
     assert result.mean["ssim"] == pytest.approx(row.ssim, abs=0.001)
     assert result.mean["vmaf"] == pytest.approx(row.vmaf, abs=0.2)
     assert result.mean["psnr_y_mse_db"] == pytest.approx(metric_summary(stream, CLIPS[row.clip], "psnr")["y"], abs=0.01)
+    assert result.mean["psnr_y_db"] == pytest.approx(scikit_psnr_y(CLIPS[row.clip], stream), abs=0.01)
+
+
+def scikit_psnr_y(reference: Path, distorted: Path) -> float:
+    pairs = zip(FrameReader(reference), FrameReader(distorted), strict=True)
+    return fmean(peak_signal_noise_ratio(a.planes[0], b.planes[0], data_range=255) for a, b in pairs)
 
 
 def encode(row: Row, folder: Path) -> Path:
