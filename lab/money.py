@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,6 +13,7 @@ from lab.errors import Refused
 Microusd = int
 Level = Literal["ok", "medium", "high", "critical"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.95, "critical"), (0.85, "high"), (0.70, "medium"))
+SEVERITY: tuple[Level, ...] = ("ok", "medium", "high", "critical")
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,3 +78,15 @@ def level_of(spent: Microusd, expected: Microusd, cap: Microusd) -> Level:
     """The level of alarm from what was spent and what running work is expected to cost (not its reservation)."""
     share = (spent + expected) / cap if cap > 0 else 1.0
     return next((level for bound, level in LEVELS if share >= bound), "ok")
+
+
+def worst_level(budgets: Sequence[Budget], expected_cost: Microusd) -> Level:
+    levels = [level_of(budget.spent, expected_cost, budget.cap) for budget in budgets]
+    return max(levels, key=SEVERITY.index, default="ok")
+
+
+def expected_cost(running: int, recent: Sequence[Microusd], reserved: Microusd) -> Microusd:
+    """What so many running attempts will probably cost: the mean of recent ones each, never above what is reserved."""
+    if not recent:
+        return reserved
+    return min(running * sum(recent) // len(recent), reserved)

@@ -76,11 +76,15 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):
-    """A reference configuration that runs as a cached experiment of its own, so that savings can be told."""
+    """A reference configuration that runs as a cached experiment of its own, so that savings can be told.
+
+    Anchors of one `curve` are drawn as one line under that name.
+    """
 
     name: str
     family: str
     params: dict[str, Value]
+    curve: str = ""
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):

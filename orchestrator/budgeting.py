@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lab.experiment import Attempt, Experiment
-from lab.money import Budget, Level, Microusd, cost_of, level_of
+from lab.money import Microusd, cost_of, expected_cost
+from lab.money import worst_level as worst_level
 from lab.settings import Settings
 from lab.track import Track
-
-SEVERITY: tuple[Level, ...] = ("ok", "medium", "high", "critical")
 
 
 def upper_bound_s(track: Track, experiment: Experiment, settings: Settings) -> float:
@@ -30,14 +29,7 @@ def used_s(attempt: Attempt, cancelled: bool, reported_s: float, settings: Setti
 
 def expected(running: Sequence[Experiment], recent: Sequence[Microusd], reserved: Microusd) -> Microusd:
     """What running work will probably cost: the mean of recent attempts each, never above what is reserved."""
-    if not recent:
-        return reserved
-    return min(len(running) * sum(recent) // len(recent), reserved)
-
-
-def worst_level(budgets: Sequence[Budget], expected_cost: Microusd) -> Level:
-    levels = [level_of(budget.spent, expected_cost, budget.cap) for budget in budgets]
-    return max(levels, key=SEVERITY.index, default="ok")
+    return expected_cost(len(running), recent, reserved)
 
 
 def overhead_cost(settings: Settings, seconds: float) -> Microusd:

@@ -9,24 +9,18 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
 from lab.control import Change, Control, Image, Report
 from lab.experiment import Attempt, Experiment, Scores
-from lab.judging.goals import GoalVerdict, judge
+from lab.judging import champion as rule
+from lab.judging.champion import ConfirmState, Rank
 from lab.ledger import Ledger
 from lab.money import Budget, Entry, Reservation
 from lab.track import Goal, Track
 
 ENDED = ("finished", "cancelled")
-MISSED_UNKNOWN = 1.0  # what an unknown goal counts in a rank: as much as one missed by its whole value
-
-Rank = tuple[float, float, str]  # summed distance to the goals, loss on the first objective, id: smaller is better
-
-
-ConfirmState = Literal["live", "passed", "scored", "failed", "void"]
 
 
 class View:
@@ -85,15 +79,7 @@ class View:
 
     def rank(self, experiment: Experiment) -> Rank | None:
         """Where an explored experiment stands; None if it has no scores to stand on."""
-        if experiment.outcome is None or experiment.outcome.scores is None:
-            return None
-        scores = self.track.derive(experiment.outcome.scores, self.anchors)
-        first = self.track.objectives[0]
-        value = scores.mean.get(first.metric)
-        if value is None:
-            return None
-        verdicts = judge(self.goals, scores, self.track.not_applicable(experiment.spec))
-        return shortfall(verdicts), value if first.direction == "min" else -value, experiment.id
+        return rule.rank(experiment, self.track, self.goals, self.anchors)
 
     # ------------------------------------------------------------------ one reader a kind of record
 
@@ -101,7 +87,7 @@ class View:
         experiment = msgspec.json.decode(image.body, type=Experiment)
         self._number(experiment)
         if experiment.purpose == "confirm" and experiment.group:
-            self.confirms.setdefault(experiment.group, {})[experiment.spec.seed] = _confirm_state(experiment)
+            self.confirms.setdefault(experiment.group, {})[experiment.spec.seed] = rule.confirm_state(experiment)
         for attempt in experiment.attempts:
             if attempt.ending is not None and attempt.reservation in self.unsettled:
                 self.used[attempt.reservation] = (experiment.id, attempt)
@@ -167,19 +153,3 @@ class View:
             self.waiting_reports.pop(report.key, None)
         else:
             self.waiting_reports[report.key] = report
-
-
-def shortfall(verdicts: list[GoalVerdict]) -> float:
-    """How far all goals together are missed, each as a part of its value; 0 when every one that applies is met."""
-    return sum(MISSED_UNKNOWN if v.status == "unknown" else (v.distance or 0.0)
-               for v in verdicts if v.status != "not_applicable")
-
-
-def _confirm_state(experiment: Experiment) -> ConfirmState:
-    if experiment.state not in ENDED:
-        return "live"
-    if experiment.outcome is None or experiment.outcome.reason == "harness_fault":
-        return "void"  # says nothing of the candidate; that seed is run again
-    if experiment.outcome.scores is None:
-        return "failed"
-    return "passed" if experiment.outcome.verdict == "success" else "scored"

@@ -22,10 +22,12 @@ SVTAV1_CRFS = (20.0, 32.0, 44.0, 55.0, 65.0)
 HEVC10 = "hevc10"
 
 X265_LADDER = tuple(
-    Anchor(name=f"x265_medium_crf{crf:g}", family="classic", params=as_people_run("x265", x265_crf=crf))
+    Anchor(name=f"x265_medium_crf{crf:g}", family="classic", params=as_people_run("x265", x265_crf=crf),
+           curve="x265 medium")
     for crf in X265_CRFS)
 SVTAV1_LADDER = tuple(
-    Anchor(name=f"svtav1_preset6_crf{crf:g}", family="classic", params=as_people_run("svtav1", svtav1_crf=crf))
+    Anchor(name=f"svtav1_preset6_crf{crf:g}", family="classic", params=as_people_run("svtav1", svtav1_crf=crf),
+           curve="SVT-AV1 preset 6")
     for crf in SVTAV1_CRFS)
 ANCHORS = (*X265_LADDER, *SVTAV1_LADDER,
            Anchor(name=HEVC10, family="classic", params=as_people_run("x265", x265_mbps=10.0)))
