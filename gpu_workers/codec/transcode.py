@@ -19,12 +19,17 @@ import msgspec
 from gpu_workers.codec.card import Card, inspect
 from gpu_workers.codec.decoder.decode import Decoded
 from gpu_workers.codec.families import ffmpeg
+from gpu_workers.codec.frames import VideoInfo
 from gpu_workers.codec.searching import Coder, Progress, Watched, find
 from gpu_workers.codec.video import FrameReader
 from lab.errors import UserError
 from lab.space import Value
 
 __all__ = ["Card", "Progress", "Report", "decode_file", "encode_file", "inspect"]
+
+
+_FFV1_SLICED_SIDE = 16  # FFV1's later versions cut a frame into slices, and refuse one too small for that
+_EVEN_SIDES = ("pad=ceil(iw/2)*2:ceil(ih/2)*2",)  # players want no odd ones
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +85,9 @@ def decode_file(
         watched = Watched(decoded, decoded.info, "decoding", progress)
         part = folder / f"decoded{place.suffix}"
         try:
-            ffmpeg.run(watched, decoded.info, [*_file_arguments(place.suffix.lower()), f"file:{part}"])
+            kind = place.suffix.lower()
+            arguments = [*_file_arguments(kind, decoded.info), f"file:{part}"]
+            ffmpeg.run(watched, decoded.info, arguments, _EVEN_SIDES if kind in (".mp4", ".mov") else ())
         finally:
             if watched.count and part.exists():
                 os.replace(part, place)
@@ -97,13 +104,14 @@ def _asked(**wishes: float | None) -> dict[str, float]:
     return asked
 
 
-def _file_arguments(suffix: str) -> list[str]:
+def _file_arguments(suffix: str, video: VideoInfo) -> list[str]:
     """ffmpeg's output options for a file of that kind; for one not named here, ffmpeg's own choice."""
-    h264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "8", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
+    ffv1 = "3" if min(video.width, video.height) >= _FFV1_SLICED_SIDE else "1"
+    h264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "8"]
     return {
         ".y4m": ["-f", "yuv4mpegpipe", "-strict", "-1"],
         ".yuv": ["-f", "rawvideo"],
-        ".mkv": ["-c:v", "ffv1", "-level", "3", "-f", "matroska"],
+        ".mkv": ["-c:v", "ffv1", "-level", ffv1, "-f", "matroska"],
         ".mp4": [*h264, "-f", "mp4"],
         ".mov": [*h264, "-f", "mov"],
     }.get(suffix, [])

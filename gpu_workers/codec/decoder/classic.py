@@ -89,10 +89,20 @@ def _frames(
             raise BadStream("the stream is damaged: pictures come before it says how they were coded")
         return
     try:
-        for raw in decoder.decode(None if chunk is None else av.Packet(chunk.data)):
+        for raw in decoder.decode(None if chunk is None else _packet(chunk.data)):
             yield to_source(_content(raw, coding), coding, video)
     except av.error.FFmpegError as error:
         raise BadStream(f"the {coding.codec} decoder refuses the stream: {error.strerror}") from None
+
+
+def _packet(data: bytes) -> av.Packet:
+    """A packet in the library's own memory. One that wraps Python's bytes is freed by whichever decoder thread used it
+    last, which needs the interpreter's lock; closing the decoder holds that lock and waits for the thread: for ever."""
+    if not data:
+        raise BadStream("the stream is damaged: a picture has no bytes")
+    packet = av.Packet(len(data))
+    packet.update(data)
+    return packet
 
 
 def _content(raw: av.VideoFrame, coding: Coding) -> Frame:

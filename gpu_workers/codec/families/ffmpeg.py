@@ -23,7 +23,7 @@ import msgspec
 from gpu_workers.codec.frames import Frame, VideoInfo
 from lab.errors import AetherError
 
-_MATRICES = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
+_MATRICES = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc", "unspecified": "unknown"}
 _EVERY_FRAME_ITS_TIME = ("-fps_mode", "passthrough", "-avoid_negative_ts", "disabled")  # frame n at n / fps exactly
 _LOG_BYTES = 1 << 16
 
@@ -41,16 +41,16 @@ class AccessUnit(msgspec.Struct, frozen=True):
     extradata: bytes
 
 
-def run(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> None:
+def run(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str], filters: Sequence[str] = ()) -> None:
     """ffmpeg takes the frames and writes what its arguments say; raises EncoderFailed, or what `frames` raised."""
-    with _running(frames, layout, arguments):
+    with _running(frames, layout, ["-vf", ",".join((_labels(layout), *filters)), *arguments]):
         pass
 
 
 def encode(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> Iterator[AccessUnit]:
     """The access units of `frames`, all of `layout`, each as soon as the encoder gives it."""
     with (
-        _running(frames, layout, [*arguments, "-f", "nut", "pipe:1"]) as output,
+        _running(frames, layout, ["-vf", _labels(layout), *arguments, "-f", "nut", "pipe:1"]) as output,
         av.open(output, "r", format="nut") as container,
     ):
         stream = container.streams.video[0]
@@ -113,10 +113,13 @@ class _Feeder(Thread):
 
 
 def _input(layout: VideoInfo) -> list[str]:
-    matrix = ["-colorspace", _MATRICES[layout.matrix]] if layout.matrix in _MATRICES else []
     return ["-f", "rawvideo", "-pix_fmt", layout.pix_fmt, "-s", f"{layout.width}x{layout.height}",
-            "-framerate", f"{layout.fps_num}/{layout.fps_den}", "-color_range", "pc" if layout.full_range else "tv",
-            *matrix, "-i", "pipe:0"]
+            "-framerate", f"{layout.fps_num}/{layout.fps_den}", "-i", "pipe:0"]
+
+
+def _labels(layout: VideoInfo) -> str:
+    """A filter that says what range and matrix the samples have, and changes none of them."""
+    return f"setparams=range={'pc' if layout.full_range else 'tv'}:colorspace={_MATRICES[layout.matrix]}"
 
 
 def _words(log: IO[bytes]) -> str:

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.streams import QUICK, chunks_of, crop, header_of, stream
 
 from gpu_workers.codec.decoder import varint
 from gpu_workers.codec.decoder.container import MAX_CHUNK_BYTES, Chunk, Kind, Reader, Segment, Writer
 from gpu_workers.codec.decoder.errors import BadStream, CutStream
 from gpu_workers.codec.decoder.header import MAGIC, MATRICES, PIX_FMTS, Header
+from support.streams import QUICK, chunks_of, crop, header_of, stream
 
 HEADER = Header(family="classic", width=64, height=48, fps_num=30000, fps_den=1001, frames=4, matrix="bt709")
 CHUNKS = [Chunk(Kind.CONFIG, 0, b"setup"), Chunk(Kind.KEY, 0, b"k" * 300), Chunk(Kind.DELTA, 3, b"d" * 200),

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.streams import stream
 
 from gpu_workers.codec.contract import Chunk, Kind
 from gpu_workers.codec.decoder.container import Reader
 from gpu_workers.codec.decoder.decode import Decoded
 from gpu_workers.codec.decoder.errors import BadStream
+from support.streams import stream
 
 GOLDEN = sorted((Path(__file__).resolve().parents[3] / "data" / "golden").glob("*.aec"))
 Mutation = Callable[[bytes, random.Random], bytes]

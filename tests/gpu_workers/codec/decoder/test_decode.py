@@ -6,8 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.footage import ffmpeg
-from support.streams import QUICK, chunks_of, crop, decoded, encoded, header_of, planar, stream
 
 from gpu_workers.codec.contract import Chunk, Kind
 from gpu_workers.codec.decoder.classic import Coding
@@ -16,6 +14,8 @@ from gpu_workers.codec.decoder.decode import Decoded
 from gpu_workers.codec.decoder.errors import BadStream, CutStream
 from gpu_workers.codec.families.classic_space import as_people_run
 from lab.errors import UserError
+from support.footage import ffmpeg
+from support.streams import QUICK, chunks_of, crop, decoded, encoded, header_of, planar, stream
 
 CLIP = crop("walk_480p30", 12, 160, 96)
 OUTSIDE = '''
@@ -137,3 +137,14 @@ def test_the_decoder_loads_nothing_of_the_encoders() -> None:
               "print([name for name in sys.modules if 'families' in name or name in ('torch', 'imageio_ffmpeg')])")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_decoder_with_threads_can_be_dropped_at_any_moment() -> None:
+    """A closing decoder once waited for its threads, and they for the interpreter's lock that it held."""
+    data = encoded(crop("walk_480p30", 3, 64, 64), QUICK["x265"])
+    script = ("import io, sys\nfrom gpu_workers.codec.decoder.decode import Decoded\ndata = sys.stdin.buffer.read()\n"
+              "for turn in range(400):\n"
+              "    frames = iter(Decoded(io.BytesIO(data), threads=4))\n"
+              "    [next(frames) for _ in range(turn % 4 if turn % 4 < 3 else 3)]\n"
+              "    del frames\n")  # fmt: skip
+    subprocess.run([sys.executable, "-c", script], input=data, check=True, timeout=60)

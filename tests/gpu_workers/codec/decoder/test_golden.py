@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from support.streams import decoded, planar
 
 from gpu_workers.codec.decoder.container import Reader
+from support.streams import decoded, planar
 
 FOLDER = Path(__file__).resolve().parents[3] / "data" / "golden"
 EXPECTED = json.loads((FOLDER / "golden.json").read_text())

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.streams import QUICK, crop, decoded, encoded, header_of, planar, stream
 
 from gpu_workers.codec.contract import Chunk, Kind
+from support.streams import QUICK, crop, decoded, encoded, header_of, planar, stream
 
 CLIP = crop("walk_480p30", 12, 160, 96)
 COMMAND = [sys.executable, "-m", "gpu_workers.codec.decoder"]

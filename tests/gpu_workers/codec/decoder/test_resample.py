@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.streams import crop
 
 from gpu_workers.codec.decoder.resample import resize, to_depth
+from support.streams import crop
 
 LUMA = crop("walk_480p30", 1, 240, 160)[0].planes[0]
 

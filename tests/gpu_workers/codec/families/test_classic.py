@@ -4,8 +4,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from support.footage import noise
-from support.streams import QUICK, Clip, chunks_of, crop, decoded, encoded, planar
 
 from gpu_workers.codec.contract import EncodeInfo, Frame, Kind, VideoInfo
 from gpu_workers.codec.decoder.classic import Coding
@@ -15,6 +13,8 @@ from gpu_workers.codec.families.ffmpeg import EncoderFailed
 from gpu_workers.codec.measure.psnr import mse, psnr_db
 from lab.errors import UserError
 from lab.space import Value, sample
+from support.footage import noise
+from support.streams import QUICK, Clip, chunks_of, crop, decoded, encoded
 
 CLIP = crop("walk_480p30", 12, 160, 96)
 SMALL = crop("walk_480p30", 6, 160, 96)

@@ -1,0 +1,149 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gpu_workers.codec.decoder.errors import BadStream, CutStream
+from gpu_workers.codec.frames import VideoInfo
+from gpu_workers.codec.searching import RATE_TOLERANCE
+from gpu_workers.codec.transcode import decode_file, encode_file, inspect
+from gpu_workers.codec.video import FrameReader
+from lab.errors import UserError
+from lab.space import Value
+from support.footage import VIDEO, cut, ffmpeg, planar, synthetic
+from support.streams import decoded
+from support.streams import planar as joined
+
+FAST: dict[str, Value] = {"svtav1_preset": 10}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cut("walk_480p30", 24, tmp_path_factory.mktemp("source"), "scale=320:180")
+
+
+@pytest.fixture(scope="module")
+def stream(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("stream") / "walk.aec"
+    encode_file(source, target, crf=35, params=FAST)
+    return target
+
+
+@pytest.mark.parametrize(("mbps", "params"), [(0.3, FAST), (1.5, FAST),
+                                              (0.4, {"encoder": "x265", "x265_preset": "superfast"})])  # fmt: skip
+def test_the_whole_file_meets_the_asked_rate_within_3_percent(
+    source: Path, tmp_path: Path, mbps: float, params: dict[str, Value]
+) -> None:
+    report = encode_file(source, tmp_path / "out.aec", mbps=mbps, params=params)
+    size = (tmp_path / "out.aec").stat().st_size
+    assert report.bytes == size
+    assert report.mbps == pytest.approx(size * 8e-6 / FrameReader(source).info.duration_s)
+    assert abs(report.mbps / mbps - 1) <= RATE_TOLERANCE
+
+
+def test_a_psnr_is_reached_and_hardly_passed(source: Path, tmp_path: Path) -> None:
+    report = encode_file(source, tmp_path / "out.aec", psnr_db=32.0, params=FAST)
+    assert report.psnr_y_db is not None
+    assert 32.0 <= report.psnr_y_db <= 32.3
+
+
+def test_a_psnr_that_the_encoder_cannot_reach_is_an_error_and_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="ask for less"):
+        encode_file(source, tmp_path / "out.aec", psnr_db=90.0, params=FAST)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_by_default_it_is_svtav1_at_preset_6(source: Path, tmp_path: Path) -> None:
+    report = encode_file(source, tmp_path / "out.aec", crf=45)
+    assert (report.params["encoder"], report.params["svtav1_preset"], report.params["svtav1_crf"]) == ("svtav1", 6, 45.0)
+    assert report.encodings == 1
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".y4m", ".yuv"])
+def test_a_decoded_file_holds_the_decoders_frames_to_the_bit(stream: Path, tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"walk{suffix}"
+    assert decode_file(stream, target) == 24
+    options = ("-f", "rawvideo", "-s", "320x180", "-pix_fmt", "yuv420p") if suffix == ".yuv" else ()
+    got = target.read_bytes() if options else planar(target)
+    assert got == joined(decoded(stream.read_bytes()))
+
+
+def test_an_mp4_for_watching_has_every_frame(stream: Path, tmp_path: Path) -> None:
+    decode_file(stream, tmp_path / "walk.mp4")
+    assert FrameReader(tmp_path / "walk.mp4").info.frames == 24
+
+
+def test_ten_bit_full_range_sources_keep_their_depth_and_range(tmp_path: Path) -> None:
+    clip = synthetic(tmp_path / "deep.mkv", "yuv422p10le", "97x65", 3, "-color_range", "pc")
+    encode_file(clip, tmp_path / "deep.aec", crf=20, params={"encoder": "x265", "bit_depth": 10})
+    card = inspect(tmp_path / "deep.aec")
+    assert (card.header.pix_fmt, card.header.full_range) == ("yuv422p10le", True)
+    decode_file(tmp_path / "deep.aec", tmp_path / "back.mkv")
+    assert FrameReader(tmp_path / "back.mkv").info == FrameReader(clip).info
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(width=st.integers(1, 140), height=st.integers(1, 140), frames=st.integers(1, 4),
+       encoder=st.sampled_from(["x265", "svtav1", "vvenc"]))  # fmt: skip
+def test_any_size_and_any_length_goes_in_and_comes_back(
+    tmp_path: Path, width: int, height: int, frames: int, encoder: str
+) -> None:
+    clip = tmp_path / "any.y4m"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-frames:v", str(frames),
+           "-vf", f"scale={width}:{height}", "-pix_fmt", "yuv420p", clip)  # fmt: skip
+    encode_file(clip, tmp_path / "any.aec", crf=40, params={"encoder": encoder})
+    assert decode_file(tmp_path / "any.aec", tmp_path / "back.mkv") == frames
+    back = list(FrameReader(tmp_path / "back.mkv"))
+    expected: VideoInfo = FrameReader(clip).info
+    assert len(back) == frames
+    assert all(tuple(plane.shape for plane in frame.planes) == expected.plane_shapes for frame in back)
+
+
+def test_a_card_tells_what_a_stream_is_and_that_it_is_whole(stream: Path) -> None:
+    card = inspect(stream)
+    assert (card.header.width, card.header.height, card.frames, card.problem) == (320, 180, 24, None)
+    assert card.chunks == {"config": 1, "key": 1, "delta": 23}
+    assert card.bytes == stream.stat().st_size
+    assert card.overhead_bytes < 8 * 24 + 80
+
+
+def test_a_cut_stream_gives_the_frames_before_the_cut_and_its_card_says_so(stream: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short.aec"
+    short.write_bytes(stream.read_bytes()[: stream.stat().st_size * 3 // 4])
+    with pytest.raises(CutStream, match="cut after"):
+        decode_file(short, tmp_path / "short.mkv")
+    assert 0 < FrameReader(tmp_path / "short.mkv").info.frames < 24
+    assert "cut after" in (inspect(short).problem or "")
+
+
+@pytest.mark.parametrize(("wish", "says"), [
+    ({"mbps": 1.0, "crf": 30.0}, "give one of"), ({"mbps": -1.0}, "no positive number"), ({"crf": 99.0}, "outside"),
+    ({"params": {"encoder": "x264"}}, "there are x265, svtav1, vvenc"), ({"params": {"x265_preset": "slow"}}, "no parameter of svtav1"),
+    ({"family": "hyperprior", "mbps": 1.0}, "--family classic"),
+])  # fmt: skip
+def test_a_wish_that_cannot_be_is_one_line_with_the_fix(
+    source: Path, tmp_path: Path, wish: dict[str, object], says: str
+) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        encode_file(source, tmp_path / "out.aec", **wish)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_not_there_and_folders_that_cannot_be_written_are_told(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        decode_file(tmp_path / "missing.aec", tmp_path / "out.mkv")
+    with pytest.raises(UserError, match="cannot be written"):
+        encode_file(source, tmp_path / "nowhere" / "out.aec", crf=40)
+    with pytest.raises(BadStream, match=r"no \.aec"):
+        decode_file(VIDEO / "walk_480p30.mp4", tmp_path / "out.mkv")
+
+
+def test_progress_is_told_as_it_goes(source: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, float]] = []
+    encode_file(source, tmp_path / "out.aec", crf=40, params=FAST, progress=lambda *what: told.append(what))
+    assert told[-1] == ("encoding (1)", 1.0)
+    assert [share for _, share in told] == sorted(share for _, share in told)
+    assert os.listdir(tmp_path) == ["out.aec"]
