@@ -123,7 +123,8 @@ def _tell(error: Exception) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "aether"
         line = error.format_message().rstrip(".")
-        typer.echo(f"error: {line}; see `{command} --help`" if line else context.get_help() if context else "", err=True)
+        help = context.get_help() if context is not None else ""
+        typer.echo(f"error: {line}; see `{command} --help`" if line else help, err=True)
         return error.exit_code
     if isinstance(error, AetherError):
         for line in str(error).splitlines():

@@ -1,0 +1,58 @@
+"""`aether orchestrate` and `aether work`: the daemon's and a worker's process, alone. `aether run` starts both."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+
+from cli.children import die_with
+from cli.output import DEFAULT_BACKEND, BackendOption, open_lab
+
+ParentOption = Annotated[int, typer.Option("--parent", hidden=True, help="End when this process ends.")]
+
+
+def orchestrate(
+    backend: BackendOption = DEFAULT_BACKEND,
+    seed: Annotated[int | None, typer.Option(help="The same proposals each time, whatever happens on the way.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for another daemon to fall silent.")] = False,
+    parent: ParentOption = 0,
+) -> None:
+    """Run the daemon alone, under the settings in force (`aether settings push`). Workers run elsewhere."""
+    die_with(parent)
+    log_to_stderr()
+    from cli.watch import settings_in_force
+    from orchestrator.main import serve
+    opened = open_lab(backend)
+    settings = settings_in_force(opened, opened.ledger.office.control().settings)
+    typer.echo(serve(backend, settings, seed=seed, wait=wait))
+
+
+def work(
+    backend: BackendOption = DEFAULT_BACKEND,
+    name: Annotated[str, typer.Option(help="How it is called in attempts; default: host and process.")] = "",
+    parent: ParentOption = 0,
+) -> None:
+    """Run one worker until it is told to go (Ctrl-C): it then gives its work back."""
+    die_with(parent)
+    log_to_stderr()
+    from gpu_workers.main import serve
+    serve(backend, name=name)
+
+
+def log_to_stderr() -> None:
+    """Lines for a person at a terminal; one JSON object a line for a file."""
+    last: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if sys.stderr.isatty():
+        last = structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _process,
+                    structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.format_exc_info, last],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def _process(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {**event, "pid": os.getpid()}

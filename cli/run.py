@@ -1,0 +1,114 @@
+"""`aether run`: daemon, supervised workers, live view and report in one; run again, it carries on.
+
+What the command line asks for is written into the settings that are pushed, so that the revision in the ledger tells
+the whole truth about the run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from cli.output import DEFAULT_BACKEND, JsonOption, new_op, open_lab
+from cli.overrides import Scalar, designer_values, overridden
+from cli.watch import daemon_line
+from lab.backend import Backend
+from lab.errors import LabHeld, NotFound, UserError
+from lab.settings import Settings, parse
+from lab.track import Track, load_track
+
+SETTINGS_FILE = "aether.toml"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as asked for. `file` is the person's settings file, watched for edits; None if there is none."""
+
+    backend: str
+    text: str  # of the settings to push
+    base: Path  # what the clips' paths are relative to
+    file: Path | None = None
+    read: str = ""  # what the file said
+    seed: int | None = None
+    json: bool = False
+
+
+def run(
+    experiments: Annotated[int | None, typer.Option(help="Explore so many experiments, then confirm the best.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End after so many minutes.")] = None,
+    backend: Annotated[str, typer.Option("--backend", envvar="AETHER_BACKEND", metavar="local:DIR", show_default=False,
+                                         help="The laboratory's folder; default: lab, beside the settings.")] = "",
+    designer: Annotated[str, typer.Option(help="Only this designer, beside control's share.")] = "",
+    workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same proposals each time, whatever happens on the way.")] = None,
+    settings: Annotated[Path | None, typer.Option(help="The settings file; default: aether.toml, if there is one.",
+                                                  show_default=False)] = None,
+    json: JsonOption = False,
+) -> int:
+    """Run the laboratory until a goal, the budget, a limit or Ctrl-C ends it. Run again, it carries on.
+
+    Ctrl-C hands running work back and ends with the report; a second one ends at once.
+    """
+    asked: dict[tuple[str, str], Scalar | None] = {("limits", "experiments"): experiments,
+                                                   ("limits", "minutes"): minutes, ("limits", "workers"): workers}
+    values = {key: value for key, value in asked.items() if value is not None}
+    values |= designer_values(designer) if designer else {}
+    file = settings or (Path(SETTINGS_FILE) if Path(SETTINGS_FILE).exists() else None)
+    base = (file.parent if file else Path()).resolve()
+    address = backend or (f"local:{base / 'lab'}" if file and file.parent != Path() else DEFAULT_BACKEND)
+    read = read_settings(file)
+    return start(Plan(backend=address, text=overridden(read, values), base=base, file=file, read=read, seed=seed,
+                      json=json))
+
+
+def start(plan: Plan) -> int:
+    """Carry a plan out; gives the exit code."""
+    settings = parse(plan.text, str(plan.file or SETTINGS_FILE))
+    backend = open_lab(plan.backend, create=True)
+    require_free(backend)
+    prepare(backend, load_track(settings.lab.track), settings, plan)
+    from cli.attend import attend
+    return attend(backend, settings, plan)
+
+
+def read_settings(file: Path | None) -> str:
+    """The file's text; empty where there is none. Faults are told with the person's own lines."""
+    if file is None:
+        return ""
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {file}: {error}; `aether init` writes one") from error
+    parse(text, str(file))
+    return text
+
+
+def require_free(backend: Backend) -> None:
+    """Refuse before anything is touched while another daemon holds the lab."""
+    lease = backend.ledger.office.lease()
+    holder = daemon_line(lease)
+    if lease is not None and holder.state == "running":
+        raise LabHeld(f"daemon {lease.holder} (pid {holder.pid} on {holder.host}) holds this lab; end it with "
+                      f"`aether stop`, or choose another --backend")
+
+
+def prepare(backend: Backend, track: Track, settings: Settings, plan: Plan) -> None:
+    """The goals are the track's, the clips are in the lab, something can be scored; then the settings are in force."""
+    for goal in settings.goals or ():
+        track.metric(goal.metric)
+    if settings.clips:
+        from cli.clips import import_clips
+        import_clips(backend, track, [(plan.base / clip.path, clip.role) for clip in settings.clips])
+    _require_clips(backend)
+    backend.ledger.office.push_settings(plan.text, op_id=new_op("settings"))
+
+
+def _require_clips(backend: Backend) -> None:
+    from orchestrator.planner import clip_sets
+    try:
+        clip_sets(backend.store)
+    except NotFound as error:
+        raise NotFound("this lab has no clip to score on; name some as [[clips]] in aether.toml (`aether init` writes "
+                       "an example), or `aether clips add FILE --role score`") from error

@@ -1,0 +1,59 @@
+"""Experiments in few words: what was configured, how it ended, how far it is. Pure; knows no track by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.experiment import Experiment, Outcome, Spec
+from lab.space import active
+from lab.track import Track
+
+SILENT = ("none", "full")  # values that say that nothing is changed
+
+
+def configuration(spec: Spec, track: Track) -> str:
+    """`x265 2/3 slow crf 28.1`: chosen words, each number beside the word that it belongs to."""
+    words = list[str]()
+    for dimension in track.family(spec.family).space:
+        value = spec.params.get(dimension.name)
+        if value is None or not active(dimension, spec.params):
+            continue
+        mode = str(spec.params.get(dimension.when.name)) if dimension.when is not None else ""
+        if isinstance(value, str):
+            words += [] if value in SILENT else [value]
+        elif (mode and dimension.name.endswith(f"_{mode}")) or dimension.name.endswith("_preset"):
+            words.append(_number(value))
+    return " ".join(words) or _first(spec.params) or spec.family
+
+
+def label(experiment: Experiment, track: Track) -> str:
+    """The configuration, with its role where it is not exploring."""
+    if experiment.purpose == "anchor":
+        return f"anchor {experiment.group}"
+    what = configuration(experiment.spec, track)
+    return f"confirm {experiment.group}, seed {experiment.spec.seed}" if experiment.purpose == "confirm" else what
+
+
+def verdict(outcome: Outcome | None) -> str:
+    """`partial`, or `failed: timeout`; `cancelled` where there is no outcome."""
+    if outcome is None:
+        return "cancelled"
+    return f"{outcome.verdict}: {outcome.reason}" if outcome.reason else outcome.verdict
+
+
+def share_done(progress: Mapping[str, Any]) -> float | None:
+    """How far the present step is, from what a phase claims; None where it does not say."""
+    done, whole = progress.get("frame"), progress.get("frames")
+    if isinstance(done, (int, float)) and isinstance(whole, (int, float)) and whole > 0:
+        return min(max(done / whole, 0.0), 1.0)
+    claimed = progress.get("share")
+    return min(max(float(claimed), 0.0), 1.0) if isinstance(claimed, (int, float)) else None
+
+
+def _first(params: Mapping[str, Any]) -> str:
+    return " ".join(f"{name} {_number(value)}" for name, value in list(params.items())[:3])
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
