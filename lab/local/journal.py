@@ -89,6 +89,18 @@ def _chained(lines: Iterable[bytes]) -> Iterator[tuple[bytes, str, int]]:
         yield body[:-1], before, end
 
 
+def sound_lines(lines: Iterable[bytes]) -> Iterator[Change | None]:
+    """Every change whose line follows from what the line before says of itself, and None in the place of a line that
+    does not: so that one damaged line costs itself, at most one neighbour, and not all that follows."""
+    before = SEED
+    for line in lines:
+        hash, _, body = line.partition(b" ")
+        told = hash.decode(errors="replace")
+        sound = body.endswith(b"\n") and told == _chain(before, body[:-1])
+        yield msgspec.json.decode(body, type=Change) if sound else None
+        before = told
+
+
 def replay(changes: Iterable[Change]) -> dict[tuple[str, str], Image]:
     """The state that these changes add up to: the last image of each record."""
     return {(image.kind, image.id): image for change in changes for image in change.records}

@@ -104,23 +104,10 @@ class SqliteTable:
         with _plain_errors(self.path):
             return self._db.execute(statement, values)
 
-    def damaged(self) -> list[tuple[str, str]]:
-        """(kind, id) of every record whose bytes do not match their hash. Reads the whole table."""
-        with _plain_errors(self.path):
-            rows = self._db.execute("SELECT kind, id, version, body, tag, digest FROM records")
-            return [(row[0], row[1]) for row in rows if _record(row).digest() != row[5]]
-
     def restore(self, record: Record) -> None:
         """Put a record as it was, version and all: for `aether doctor` alone."""
         with self.session(), _plain_errors(self.path):
             self._db.execute(PUT, _row(record))
-
-    def integrity(self) -> str:
-        """SQLite's own check of the file: `ok`, or its first complaint."""
-        try:
-            return str(self._db.execute("PRAGMA quick_check(1)").fetchone()[0])
-        except sqlite3.DatabaseError as error:
-            return str(error)
 
     def _expect(self, kind: str, id: str, version: int) -> None:
         row = self._db.execute(VERSION, (kind, id)).fetchone()
@@ -134,15 +121,19 @@ def _row(record: Record) -> tuple[str, str, int, str, bytes, bytes]:
 
 def _record(row: tuple[str, str, int, bytes, str, bytes]) -> Record:
     kind, id, version, body, tag, _ = row
-    return Record(kind, id, version, bytes(body), tag)
+    return Record(kind, id, version, body, tag)
+
+
+def _sound(row: tuple[str, str, int, bytes, str, bytes]) -> bool:
+    """SQLite keeps a value's type beside it, so a flipped bit may make text of a body."""
+    return isinstance(row[3], bytes) and _record(row).digest() == row[5]
 
 
 def _verified(row: tuple[str, str, int, bytes, str, bytes]) -> Record:
-    record = _record(row)
-    if record.digest() != row[5]:
-        raise Damaged(f"the record {record.kind} {record.id} is damaged; run `aether doctor --repair` to restore it "
+    if not _sound(row):
+        raise Damaged(f"the record {row[0]} {row[1]} is damaged; run `aether doctor --repair` to restore it "
                       f"from the journal")
-    return record
+    return _record(row)
 
 
 @contextmanager
@@ -152,6 +143,8 @@ def _plain_errors(path: str) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         said = str(error)
+        if "decode" in said:  # text that is no UTF-8 any more
+            raise Damaged(f"{path}: {said}; run `aether doctor --repair`") from error
         if "full" in said:
             raise Unavailable(f"the disk of {path} is full; free some space, no finished work is lost") from error
         if "readonly" in said or "unable to open" in said:
