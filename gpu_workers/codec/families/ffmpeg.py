@@ -43,14 +43,14 @@ class AccessUnit(msgspec.Struct, frozen=True):
 
 def run(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str], filters: Sequence[str] = ()) -> None:
     """ffmpeg takes the frames and writes what its arguments say; raises EncoderFailed, or what `frames` raised."""
-    with _running(frames, layout, ["-vf", ",".join((_labels(layout), *filters)), *arguments]):
+    with _running(frames, layout, [*_labels(layout, filters), *arguments]):
         pass
 
 
 def encode(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> Iterator[AccessUnit]:
     """The access units of `frames`, all of `layout`, each as soon as the encoder gives it."""
     with (
-        _running(frames, layout, ["-vf", _labels(layout), *arguments, "-f", "nut", "pipe:1"]) as output,
+        _running(frames, layout, [*_labels(layout), *arguments, "-f", "nut", "pipe:1"]) as output,
         av.open(output, "r", format="nut") as container,
     ):
         stream = container.streams.video[0]
@@ -117,9 +117,12 @@ def _input(layout: VideoInfo) -> list[str]:
             "-framerate", f"{layout.fps_num}/{layout.fps_den}", "-i", "pipe:0"]
 
 
-def _labels(layout: VideoInfo) -> str:
-    """A filter that says what range and matrix the samples have, and changes none of them."""
-    return f"setparams=range={'pc' if layout.full_range else 'tv'}:colorspace={_MATRICES[layout.matrix]}"
+def _labels(layout: VideoInfo, filters: Sequence[str] = ()) -> list[str]:
+    """What range and matrix the samples have, said of the frames and of the output alike: where the two differ, or
+    one is silent, ffmpeg converts the samples."""
+    range_, matrix = "pc" if layout.full_range else "tv", _MATRICES[layout.matrix]
+    said = f"setparams=range={range_}:colorspace={matrix}"
+    return ["-vf", ",".join((said, *filters)), "-color_range", range_, "-colorspace", matrix]
 
 
 def _words(log: IO[bytes]) -> str:

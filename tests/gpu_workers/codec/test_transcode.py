@@ -75,13 +75,22 @@ def test_an_mp4_for_watching_has_every_frame(stream: Path, tmp_path: Path) -> No
     assert FrameReader(tmp_path / "walk.mp4").info.frames == 24
 
 
-def test_ten_bit_full_range_sources_keep_their_depth_and_range(tmp_path: Path) -> None:
-    clip = synthetic(tmp_path / "deep.mkv", "yuv422p10le", "97x65", 3, "-color_range", "pc")
-    encode_file(clip, tmp_path / "deep.aec", crf=20, params={"encoder": "x265", "bit_depth": 10})
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "yuv444p"])
+@pytest.mark.parametrize("color_range", ["pc", "tv"])
+def test_depth_and_range_are_kept_and_no_sample_is_converted_on_the_way(
+    tmp_path: Path, pix_fmt: str, color_range: str
+) -> None:
+    clip = synthetic(tmp_path / "deep.mkv", pix_fmt, "98x66", 3, "-color_range", color_range)
+    encode_file(clip, tmp_path / "deep.aec", crf=12, params={"encoder": "x265", "bit_depth": 10})
     card = inspect(tmp_path / "deep.aec")
-    assert (card.header.pix_fmt, card.header.full_range) == ("yuv422p10le", True)
-    decode_file(tmp_path / "deep.aec", tmp_path / "back.mkv")
-    assert FrameReader(tmp_path / "back.mkv").info == FrameReader(clip).info
+    assert (card.header.pix_fmt, card.header.full_range) == (pix_fmt, color_range == "pc")
+    for name in ("back.mkv", "back.y4m"):
+        decode_file(tmp_path / "deep.aec", tmp_path / name)
+        back = FrameReader(tmp_path / name)
+        assert back.info == FrameReader(clip).info
+        assert joined(back) == joined(decoded((tmp_path / "deep.aec").read_bytes()))
+    mean = [frame.planes[0].mean() for reader in (clip, tmp_path / "back.mkv") for frame in FrameReader(reader)]
+    assert mean[:3] == pytest.approx(mean[3:], rel=0.01)  # another range would move it by much more
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
