@@ -32,10 +32,10 @@ def worth_confirming(view: View, found: Standing | None, unbeaten: int, explorin
     """Whether to spend three runs on the leader now. `unbeaten` counts experiments that ended since it leads."""
     if found is None or found.status in ("confirmed", "refuted"):
         return False
-    if found.status == "confirming" or not exploring:
+    if found.status == "confirming":
         return True
     believed = champion(view)
     if believed is not None and believed.meets:
         gain = believed.rank[1] - found.rank[1]
-        return found.meets and unbeaten >= SETTLED and gain > WORTHWHILE * abs(believed.rank[1])
-    return found.meets and unbeaten >= SETTLED
+        return found.meets and gain > WORTHWHILE * abs(believed.rank[1]) and (unbeaten >= SETTLED or not exploring)
+    return not exploring or (found.meets and unbeaten >= SETTLED)

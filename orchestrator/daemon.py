@@ -271,7 +271,7 @@ class Daemon:
             exhausted=self._planner.exhausted and not exploring,
             goal_reached=limits.stop_at_goal and believed is not None and believed.meets,
             goal_in_sight=limits.stop_at_goal and in_sight,
-            confirmed=ahead is None or ahead.status == "confirmed", running=len(running))
+            confirmed=not worth_confirming(self._view, ahead, 0, exploring=False), running=len(running))
 
     def _drain(self, decision: Decision) -> None:
         """No new work. Running attempts may be handed back: they go on in a later run."""
@@ -306,7 +306,8 @@ class Daemon:
 
     def _wanted(self) -> Experiment | None:
         ahead = leader(self._view)
-        if ahead is not None and worth_confirming(self._view, ahead, self._unbeaten(ahead), self.stage == "explore"):
+        exploring = self.stage == "explore"
+        if ahead is not None and worth_confirming(self._view, ahead, self._unbeaten(ahead), exploring):
             confirmation = self._planner.confirmation(ahead.id)
             if confirmation is not None:
                 return confirmation

@@ -5,7 +5,9 @@ Pure, so that the daemon, which decides by it, and the report, which tells it, c
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -15,7 +17,6 @@ from lab.judging.goals import GoalVerdict, judge
 from lab.track import Goal, Track
 
 SEEDS = (101, 102, 103)  # of the confirmations; explored experiments have another, so these are fresh runs
-CANDIDATES = 5  # how many leaders may be refuted one after the other before the lab goes on without a champion
 MISSED_UNKNOWN = 1.0  # what an unknown goal counts in a rank: as much as one missed by its whole value
 
 Rank = tuple[float, float, str]  # summed distance to the goals, loss on the first objective, id: smaller is better
@@ -80,12 +81,28 @@ def standing(rank: Rank, states: Mapping[int, ConfirmState]) -> Standing:
 
 
 def leader(ranks: Sequence[Rank], confirms: Confirms) -> Standing | None:
-    """The best that no confirmation has refuted; None if there is none, or too many leaders were refuted.
+    """Whom to believe in next: the best, until a confirmation refutes it; None if nobody is left.
 
-    `ranks` are sorted, best first.
+    `ranks` are sorted, best first. The best on the score clips is often the one that only just meets the goals there,
+    and its neighbours are refuted with it. So each refutation doubles the step down to the next candidate, and none
+    that ranks before a refuted one is tried; once one is confirmed, the search goes on between the two.
     """
-    standings = (standing(rank, confirms.get(rank[2], {})) for rank in ranks[:CANDIDATES])
-    return next((found for found in standings if found.status != "refuted"), None)
+    judged = {i: standing(ranks[i], confirms[ranks[i][2]]) for i in _places(ranks, confirms)}
+    refuted = [i for i, found in judged.items() if found.status == "refuted"]
+    believed = any(found.status == "confirmed" for found in judged.values())
+    last = max(refuted, default=-1)
+    step = 1 if believed or not refuted else 2 ** (len(refuted) - 1)
+    meeting = bisect_left(ranks, (0.0, inf, ""))  # those that meet every goal stand first
+    place = min(last + step, max(meeting - 1, last + 1))
+    if place >= len(ranks):
+        return None
+    return judged.get(place) or standing(ranks[place], confirms.get(ranks[place][2], {}))
+
+
+def _places(ranks: Sequence[Rank], confirms: Confirms) -> list[int]:
+    """Where those with confirmations stand, in order."""
+    known = {ranks[i][2]: i for i in range(len(ranks)) if ranks[i][2] in confirms} if confirms else {}
+    return sorted(known.values())
 
 
 def champion(rank_of: Mapping[str, Rank], confirms: Confirms) -> Standing | None:
