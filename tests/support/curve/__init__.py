@@ -1,0 +1,7 @@
+"""A tiny track: fits a curve to points in a file. It proves that nothing outside `gpu_workers/codec` knows codecs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+INSTALLED = Path(__file__).parent / "installed"  # on PYTHONPATH, with `tests`, it makes the track one of those installed
