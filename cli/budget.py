@@ -1,0 +1,79 @@
+"""`aether budget`: the money by hour, day, month and run, and the month's cap."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+import typer
+
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, new_op, open_lab, table
+from cli.watch import MoneyLine, Watch
+from lab.clock import month_key
+from lab.errors import UserError
+from lab.money import Entry, to_micro, usd
+
+HOUR_S, DAY_S = 3600.0, 86400.0
+
+app = typer.Typer(no_args_is_help=True)
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """Micro-dollars. `by_what`: attempts, the house itself, model calls, this month."""
+
+    budgets: tuple[MoneyLine, ...]
+    last_hour: int
+    last_day: int
+    by_what: dict[str, int]
+    schema: int = 1
+
+
+@app.command()
+def show(backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """What is spent, reserved and free, against each cap."""
+    watch = Watch(open_lab(backend))
+    found = money(watch.status(time.time()).money, watch.ledger.accounts.entries(), time.time())
+    if json:
+        emit(found)
+        return
+    if not found.budgets:
+        console().print("nothing was spent this month, and no cap is open; the first run opens one", markup=False)
+        return
+    out = console()
+    out.print(table("budget", "spent", "reserved", "free", "cap", "level",
+                    right=("spent", "reserved", "free", "cap"),
+                    rows=[[line.budget, usd(line.spent), usd(line.reserved), usd(line.free), usd(line.cap), line.level]
+                          for line in found.budgets]))
+    parts = [f"{usd(amount)} for {what}" for what, amount in sorted(found.by_what.items())]
+    out.print(f"\nLast hour {usd(found.last_hour)}, last day {usd(found.last_day)}. This month: "
+              f"{', '.join(parts) or 'nothing settled yet'}.", markup=False)
+
+
+@app.command("set")
+def set_(usd_a_month: Annotated[float, typer.Argument(metavar="USD", help="Cap of this calendar month (UTC).")],
+         backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """Change this month's cap at once. The settings give the cap of the months to come."""
+    if not 0 < usd_a_month < 1e9:
+        raise UserError(f"{usd_a_month:g} is no cap; give dollars above zero, such as `aether budget set 20`")
+    month = month_key(time.time())
+    budget = open_lab(backend).ledger.accounts.set_cap(month, to_micro(usd_a_month), op_id=new_op("cap"))
+    if json:
+        emit(budget)
+        return
+    tail = "" if budget.free >= 0 else "; that is less than what is spent and reserved, so nothing new starts"
+    console().print(f"{month}: {usd(budget.cap)}, of which {usd(budget.free)} is free{tail}", markup=False,
+                    soft_wrap=True)
+
+
+def money(budgets: tuple[MoneyLine, ...], entries: Iterable[Entry], now: float) -> Money:
+    """The settled entries, by how long ago and by what for."""
+    hour = day = 0
+    by_what: dict[str, int] = {}
+    for entry in entries:
+        hour += entry.amount if now - entry.at <= HOUR_S else 0
+        day += entry.amount if now - entry.at <= DAY_S else 0
+        if month_key(entry.at) == month_key(now):
+            by_what[entry.what] = by_what.get(entry.what, 0) + entry.amount
+    return Money(budgets=budgets, last_hour=hour, last_day=day, by_what=by_what)

@@ -1,0 +1,117 @@
+"""`aether settings`: the revision in force, what a file would change, and putting a file in force."""
+
+from __future__ import annotations
+
+from difflib import unified_diff
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, moment, new_op, open_lab
+from cli.run import SETTINGS_FILE, read_settings
+from lab.backend import Backend
+from lab.control import SettingsRevision
+from lab.errors import NotFound, UserError
+from lab.settings import Settings, parse
+
+FileArgument = Annotated[Path, typer.Argument(help="The settings file.", show_default=True)]
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def show(revision: Annotated[int | None, typer.Option(help="An earlier one.", show_default=False)] = None,
+         backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """The settings in force, as they were pushed; with --json every value, defaults included."""
+    found = _revision(open_lab(backend), revision)
+    if json:
+        values = parse(found.text).model_dump(mode="json") if found else Settings().model_dump(mode="json")
+        emit({"revision": found.revision if found else 0, "at": found.at if found else None, "settings": values})
+    elif found is None:
+        console().print("no settings were pushed; every default is in force (`aether init` writes them)", markup=False)
+    else:
+        console().print(f"# revision {found.revision}, pushed {moment(found.at)} UTC\n{found.text}", markup=False,
+                        soft_wrap=True, end="")
+
+
+@app.command()
+def diff(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFAULT_BACKEND,
+         json: JsonOption = False) -> None:
+    """What pushing the file would change: values, not comments."""
+    changed = changes(_in_force(open_lab(backend)), parse(_required(file), str(file)))
+    if json:
+        emit({name: {"in_force": before, "file": after} for name, (before, after) in changed.items()})
+        return
+    _print_changes(changed, f"{file} says what is in force")
+
+
+@app.command()
+def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFAULT_BACKEND,
+         json: JsonOption = False) -> None:
+    """Put the file in force as a new revision. A daemon that runs takes it up in its next round."""
+    text, lab = _required(file), open_lab(backend, create=True)
+    before = _in_force(lab)
+    changed = changes(before, parse(text, str(file)))
+    revision = lab.ledger.office.push_settings(text, op_id=new_op("settings"))
+    if json:
+        emit({"revision": revision, "changed": sorted(changed)})
+        return
+    _print_changes(changed, "no value differs from what was in force")
+    console().print(f"revision {revision} is in force", markup=False)
+
+
+def changes(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:
+    """`limits.minutes` → (before, after), of all that differ."""
+    old, new = _flat(before), _flat(after)
+    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
+
+
+def _flat(settings: Settings) -> dict[str, Any]:
+    values = settings.model_dump(mode="json")
+    return {f"{table}.{key}" if key else table: value for table, keys in values.items()
+            for key, value in (keys.items() if isinstance(keys, dict) else [("", keys)])}
+
+
+def _print_changes(changed: dict[str, tuple[Any, Any]], same: str) -> None:
+    out = console()
+    for name, (before, after) in changed.items():
+        if isinstance(before, list) or isinstance(after, list):
+            out.print(f"{name}:", markup=False)
+            for line in list(unified_diff(_lines(before), _lines(after), lineterm="", n=0))[2:]:
+                if not line.startswith("@@"):
+                    out.print(f"  {line}", markup=False, soft_wrap=True)
+        else:
+            out.print(f"{name}: {_word(before)} → {_word(after)}", markup=False, soft_wrap=True)
+    if not changed:
+        out.print(same, markup=False, soft_wrap=True)
+
+
+def _lines(value: Any) -> list[str]:
+    """A list of tables, one a line; the track's own where there is none."""
+    if not value:
+        return []
+    return [", ".join(f"{key} {one[key]}" for key in one) for one in value]
+
+
+def _word(value: Any) -> str:
+    return "not set" if value is None else str(value)
+
+
+def _required(file: Path) -> str:
+    if not file.exists():
+        raise UserError(f"there is no {file}; `aether init` writes one, or name yours")
+    return read_settings(file)
+
+
+def _revision(lab: Backend, revision: int | None) -> SettingsRevision | None:
+    wanted = lab.ledger.office.control().settings if revision is None else revision
+    found = lab.ledger.office.settings(wanted)
+    if found is None and revision is not None:
+        raise NotFound(f"no settings revision {revision}; the one in force is {lab.ledger.office.control().settings}")
+    return found
+
+
+def _in_force(lab: Backend) -> Settings:
+    found = _revision(lab, None)
+    return parse(found.text, f"settings revision {found.revision}") if found else Settings()
