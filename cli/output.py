@@ -62,8 +62,13 @@ def table(*columns: str, title: str = "", rows: Iterable[Iterable[str]] = (), ri
         found.add_column(column, justify="right" if column in numeric else "left",
                          no_wrap=column in numeric, overflow="ellipsis" if column in numeric else "fold")
     for row in rows:
-        found.add_row(*(Text(cell) for cell in row))
+        found.add_row(*(Text(clean(cell)) for cell in row))
     return found
+
+
+def clean(text: str) -> str:
+    """Text that strangers wrote, without what could steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def number(value: float | None, digits: int = 4) -> str:
