@@ -17,6 +17,12 @@ def check_move(experiment: Experiment, to: State) -> None:
         raise WrongState(f"{experiment.id} is {experiment.state}; it cannot become {to}")
 
 
+def check_proposed(experiment: Experiment) -> None:
+    """An approval; the way back from `running` to `queued` is the end of a lease, and not this."""
+    if experiment.state != "proposed":
+        raise WrongState(f"{experiment.id} is {experiment.state}; only what is proposed can be approved")
+
+
 def check_fence(experiment: Experiment, fence: int) -> None:
     if experiment.fence != fence:
         raise Stale(f"{experiment.id}: fence {fence} is not the current one ({experiment.fence}); drop this attempt")

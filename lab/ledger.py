@@ -60,7 +60,7 @@ class Ledger:
         def decide(t: Transaction) -> str:
             self.office.require_epoch(t, epoch)
             experiment = _experiment(t, id)
-            guards.check_move(experiment, "queued")
+            guards.check_proposed(experiment)
             _save(t, replace(experiment, state="queued"))
             return id
         return self._transactor.run("approve", id, op_id, decide, str)

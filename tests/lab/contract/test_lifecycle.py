@@ -39,6 +39,13 @@ def test_what_is_not_approved_cannot_be_claimed(lab: Laboratory) -> None:
         lab.claim(id)
 
 
+def test_approving_what_runs_takes_it_from_no_one(lab: Laboratory) -> None:
+    id, fence = lab.start()
+    with pytest.raises(WrongState):
+        lab.ledger.approve(id, epoch=lab.epoch, op_id=lab.op())
+    assert lab.finish(id, fence) == "success"
+
+
 def test_what_has_no_money_cannot_be_claimed(lab: Laboratory) -> None:
     id = lab.queue()
     with pytest.raises(Refused, match="no reservation"):
