@@ -7,18 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import msgspec
 
 from gpu_workers.codec.contract import Chunk, EncodeInfo, Frame, VideoInfo
 from gpu_workers.codec.decoder.container import Writer
 from gpu_workers.codec.decoder.decode import Decoded
+from gpu_workers.codec.decoder.errors import BadStream
 from gpu_workers.codec.decoder.header import Header
 from gpu_workers.codec.families import classic
 from gpu_workers.codec.families.classic_space import as_people_run
 from gpu_workers.codec.video import FrameReader
 from lab.space import Value
 from support.footage import VIDEO
+
+Item = TypeVar("Item")
 
 QUICK: dict[str, dict[str, Value]] = {
     "x265": as_people_run("x265", x265_crf=30.0, x265_preset="superfast"),
@@ -50,8 +54,12 @@ def crop(name: str, frames: int, width: int, height: int) -> Clip:
     reader = FrameReader(VIDEO / f"{name}.mp4")
     info = msgspec.structs.replace(reader.format, width=width, height=height)
     taken = [frame for frame, _ in zip(reader, range(frames), strict=False)]
-    return Clip(info, [Frame(tuple(plane[:rows, :columns] for plane, (rows, columns)
-                                   in zip(frame.planes, info.plane_shapes, strict=True))) for frame in taken])  # fmt: skip
+    return Clip(info, [_top_left(frame, info) for frame in taken])
+
+
+def _top_left(frame: Frame, info: VideoInfo) -> Frame:
+    return Frame(tuple(plane[:rows, :columns] for plane, (rows, columns)
+                       in zip(frame.planes, info.plane_shapes, strict=True)))  # fmt: skip
 
 
 def chunks_of(clip: Clip, params: dict[str, Value], threads: int = 1) -> list[Chunk]:
@@ -79,6 +87,17 @@ def encoded(clip: Clip, params: dict[str, Value], threads: int = 1) -> bytes:
 
 def decoded(data: bytes) -> list[Frame]:
     return list(Decoded(io.BytesIO(data)))
+
+
+def until_error(items: Iterable[Item]) -> tuple[list[Item], BadStream | None]:
+    """What came before the stream was found to be bad, and the error if it was."""
+    got: list[Item] = []
+    try:
+        for item in items:
+            got.append(item)
+    except BadStream as error:
+        return got, error
+    return got, None
 
 
 def planar(frames: Iterable[Frame]) -> bytes:

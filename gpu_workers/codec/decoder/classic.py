@@ -14,6 +14,7 @@ import av
 import av.error
 import msgspec
 import numpy as np
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 
 from gpu_workers.codec.contract import Chunk, DecodeInfo, Kind
@@ -95,7 +96,7 @@ def _frames(
         raise BadStream(f"the {coding.codec} decoder refuses the stream: {error.strerror}") from None
 
 
-def _packet(data: bytes) -> av.Packet:
+def _packet(data: bytes) -> av.Packet[Stream]:
     """A packet in the library's own memory. One that wraps Python's bytes is freed by whichever decoder thread used it
     last, which needs the interpreter's lock; closing the decoder holds that lock and waits for the thread: for ever."""
     if not data:

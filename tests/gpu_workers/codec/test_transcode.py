@@ -57,7 +57,7 @@ def test_a_psnr_that_the_encoder_cannot_reach_is_an_error_and_leaves_nothing(sou
 
 def test_by_default_it_is_svtav1_at_preset_6(source: Path, tmp_path: Path) -> None:
     report = encode_file(source, tmp_path / "out.aec", crf=45)
-    assert (report.params["encoder"], report.params["svtav1_preset"], report.params["svtav1_crf"]) == ("svtav1", 6, 45.0)
+    assert {"encoder": "svtav1", "svtav1_preset": 6, "svtav1_crf": 45.0}.items() <= report.params.items()
     assert report.encodings == 1
 
 
@@ -129,7 +129,8 @@ def test_a_cut_stream_gives_the_frames_before_the_cut_and_its_card_says_so(strea
 
 @pytest.mark.parametrize(("wish", "says"), [
     ({"mbps": 1.0, "crf": 30.0}, "give one of"), ({"mbps": -1.0}, "no positive number"), ({"crf": 99.0}, "outside"),
-    ({"params": {"encoder": "x264"}}, "there are x265, svtav1, vvenc"), ({"params": {"x265_preset": "slow"}}, "no parameter of svtav1"),
+    ({"params": {"encoder": "x264"}}, "there are x265, svtav1, vvenc"),
+    ({"params": {"x265_preset": "slow"}}, "no parameter of svtav1"),
     ({"family": "hyperprior", "mbps": 1.0}, "--family classic"),
 ])  # fmt: skip
 def test_a_wish_that_cannot_be_is_one_line_with_the_fix(

@@ -76,7 +76,9 @@ def test_every_layout_comes_back_in_its_own(encoder: str, pix_fmt: str) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["x265", "svtav1", "vvenc"])
-@pytest.mark.parametrize(("width", "height", "frames"), [(1, 1, 1), (2, 130, 2), (34, 30, 3), (65, 67, 1), (131, 17, 4)])
+@pytest.mark.parametrize(
+    ("width", "height", "frames"), [(1, 1, 1), (2, 130, 2), (34, 30, 3), (65, 67, 1), (131, 17, 4)]
+)
 def test_any_size_and_length_comes_back(encoder: str, width: int, height: int, frames: int) -> None:
     layout = VideoInfo(width=width, height=height, fps_num=24, fps_den=1, frames=frames, pix_fmt="yuv420p")
     got = decoded(encoded(Clip(layout, noise(layout, seed=width)), QUICK[encoder]))
@@ -120,8 +122,9 @@ def test_two_passes_meet_an_average_rate_better_than_they_miss_it(encoder: str) 
 
 
 def test_svtav1_takes_a_crf_above_ffmpegs_63() -> None:
-    rate = {crf: len(encoded(CLIP, as_people_run("svtav1", svtav1_crf=crf, svtav1_preset=10))) for crf in (60.0, 63.0, 70.0)}
-    assert rate[60.0] > rate[63.0] > rate[70.0]
+    points = [as_people_run("svtav1", svtav1_crf=crf, svtav1_preset=10) for crf in (60.0, 63.0, 70.0)]
+    low, ffmpegs_end, high = (len(encoded(CLIP, params)) for params in points)
+    assert low > ffmpegs_end > high
 
 
 def test_no_settings_text_and_no_delimiters_travel_in_the_stream() -> None:
@@ -135,7 +138,7 @@ def test_no_settings_text_and_no_delimiters_travel_in_the_stream() -> None:
 
 def test_parameters_outside_the_space_are_refused_before_anything_runs(tmp_path: Path) -> None:
     wrong: dict[str, Value] = {**QUICK["x265"], "x265_crf": 99.0}
-    with pytest.raises(UserError, match="x265_crf=99.0 is outside"):
+    with pytest.raises(UserError, match=r"x265_crf=99\.0 is outside"):
         list(classic.encode(CLIP, EncodeInfo(video=CLIP.info, params=wrong, scratch=tmp_path), None))
 
 
