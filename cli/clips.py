@@ -79,11 +79,9 @@ def import_clips(backend: Backend, track: Track, files: Sequence[tuple[Path, Rol
 
 def lab_track(lab: Backend) -> Track:
     """The track that the lab's settings name."""
-    from lab.settings import Settings, parse
+    from agents.gather import settings_in_force
     from lab.track import load_track
-    office = lab.ledger.office
-    pushed = office.settings(office.control().settings)
-    return load_track((parse(pushed.text) if pushed else Settings()).lab.track)
+    return load_track(settings_in_force(lab.ledger).lab.track)
 
 
 def _with_new(clips: Dataset, clip: Clip) -> Dataset:

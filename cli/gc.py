@@ -1,0 +1,139 @@
+"""`aether gc`: removes what no experiment needs any more from store, ledger and folder, and says what and how much."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.clips import lab_track
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, open_lab, table
+from lab.errors import NotFound
+
+if TYPE_CHECKING:
+    from lab.backend import Backend
+    from lab.control import Change
+    from lab.sweep import Marks
+
+PRUNED = "pruned-answers"  # the store's pointer to the last change whose answer was removed
+
+
+def gc(dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+       grace_h: Annotated[float, typer.Option(min=0, help="Leave alone what is younger, in hours.")] = 24.0,
+       quota_gb: Annotated[float, typer.Option(min=0, help="Above this size of the store, files of experiments that "
+                                               "nobody needs go, the oldest first.")] = 20.0,
+       backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """Remove what no experiment needs any more. Live experiments, the front, champions and footage stay whole."""
+    from lab import pruning, sweep
+    from lab.local import leftovers
+    lab, now, grace_s = open_lab(backend), time.time(), grace_h * 3600
+    seen = lab.ledger.last_change()
+    planned = sweep.plan(lab.store.hashes(), marks(lab), now=now, grace_s=grace_s, quota_bytes=round(quota_gb * 1e9))
+    answers = pruning.plan_pruning(lab.ledger, pruned_upto(lab), now=now, grace_s=grace_s)
+    left = _leftovers(lab, now, grace_s)
+    removed = list(planned.removals)
+    if not dry_run:
+        removed = sweep.sweep(lab.store, planned, _changes(lab, seen))
+        _remember(lab, answers.upto)  # first: what is remembered as pruned need not be gone, but not the other way
+        pruning.prune(lab.ledger, answers)
+        for path, _ in left:
+            leftovers.remove(path)
+    sizes = {"kept": planned.kept_bytes, "cache": planned.cache_bytes, "young": planned.young_bytes}
+    if json:
+        emit({"dry_run": dry_run, "removed": removed, "leftovers": [(str(path), size) for path, size in left],
+              "answers": len(answers.answers), "heartbeats": len(answers.beats), "bytes": sizes})
+        return
+    groups = Counter[str]()
+    for one in removed:
+        groups[one.retention] += 1
+    files = [(f"files nothing names, older than {grace_h:g} h", groups["scratch"],
+              sum(r.bytes for r in removed if r.retention == "scratch")),
+             (f"files of experiments nobody needs, over {quota_gb:g} GB", groups["cache"],
+              sum(r.bytes for r in removed if r.retention == "cache")),
+             ("leftovers of processes that died", len(left), sum(size for _, size in left)),
+             ("answers to calls nobody repeats", len(answers.answers), None),
+             ("heartbeats of attempts that are over", len(answers.beats), None)]
+    console().print(table("would go" if dry_run else "removed", "count", "size", right=("count", "size"),
+                          rows=[(what, str(count), "" if size is None else megabytes(size))
+                                for what, count, size in files]))
+    console().print(f"stays: {megabytes(sizes['kept'])} needed, {megabytes(sizes['cache'])} of ended experiments, "
+                    f"{megabytes(sizes['young'])} younger than the grace period", markup=False)
+
+
+def pruned_upto(lab: Backend) -> int:
+    """The last change whose answer an earlier sweep removed."""
+    return int(lab.store.pointer(PRUNED) or 0)
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.2f} GB"
+
+
+def marks(lab: Backend) -> Marks:
+    """What of the store is needed, and what may go."""
+    from lab import clipset, sweep
+    from orchestrator.planner import clip_sets
+    roots = {hash for hash in [lab.store.pointer(clipset.POINTER)] if hash}
+    try:
+        sets = clip_sets(lab.store)
+        roots |= {sets.explore, sets.confirm}
+    except NotFound:  # no footage yet
+        pass
+    reports = lab.ledger.office.reports(limit=100_000)
+    return sweep.mark(lab.ledger.all_experiments(), reports, _treasured(lab), roots, sweep.footage_of(lab.store))
+
+
+def _treasured(lab: Backend) -> set[str]:
+    """The front, the leaders with their confirmations, the anchors, and all that these come from."""
+    from agents.gather import goals_of, objectives_of, settings_in_force
+    from lab.judging.champion import CANDIDATES
+    from lab.judging.pareto import Point, front
+    from orchestrator.view import View
+    track = lab_track(lab)
+    view = View(track, goals_of(settings_in_force(lab.ledger), track))
+    view.load(lab.ledger)
+    wanted = {rank[2] for rank in view.ranks[:CANDIDATES]} | set(view.confirms) | set(view.anchor_ids.values())
+    points, parents, groups = list[Point](), dict[str, tuple[str, ...]](), dict[str, str | None]()
+    for experiment in lab.ledger.all_experiments():
+        parents[experiment.id], groups[experiment.id] = experiment.parents, experiment.group
+        scores = experiment.outcome.scores if experiment.outcome and experiment.purpose == "explore" else None
+        values = objectives_of(scores, track) if scores else None
+        points += [Point(experiment.id, values)] if values else []
+    wanted |= {point.id for point in front(points, track.objectives)}
+    wanted |= {id for id, group in groups.items() if group in wanted}
+    return _with_ancestors(wanted, parents)
+
+
+def _with_ancestors(ids: set[str], parents: Mapping[str, tuple[str, ...]]) -> set[str]:
+    found, waiting = set[str](), list(ids)
+    while waiting:
+        id = waiting.pop()
+        if id not in found:
+            found.add(id)
+            waiting += parents.get(id, ())
+    return found
+
+
+def _changes(lab: Backend, since: int) -> Iterator[Change]:
+    while page := lab.ledger.changes(since):
+        yield from page
+        since = page[-1].n
+
+
+def _leftovers(lab: Backend, now: float, grace_s: float) -> list[tuple[Path, int]]:
+    if lab.folder is None:
+        return []
+    from lab.local.leftovers import leftovers, size_of
+    running = {f"{experiment.id}.{experiment.fence}" for experiment in lab.ledger.all_experiments("running")}
+    return [(path, size_of(path)) for path in leftovers(lab.folder, running, now=now, grace_s=grace_s)]
+
+
+def _remember(lab: Backend, upto: int) -> None:
+    """How far answers are pruned, so that the doctor misses none of them."""
+    before = lab.store.pointer(PRUNED)
+    if str(upto) != (before or "0"):
+        lab.store.swap(PRUNED, before, str(upto))
