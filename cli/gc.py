@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab.control import Change
     from lab.sweep import Marks
 
+LEADERS = 20  # of the best by the goals, whose files are kept though the front may not hold them
 PRUNED = "pruned-answers"  # the store's pointer to the last change whose answer was removed
 
 
@@ -90,13 +91,12 @@ def marks(lab: Backend) -> Marks:
 def _treasured(lab: Backend) -> set[str]:
     """The front, the leaders with their confirmations, the anchors, and all that these come from."""
     from agents.gather import goals_of, objectives_of, settings_in_force
-    from lab.judging.champion import CANDIDATES
     from lab.judging.pareto import Point, front
     from orchestrator.view import View
     track = lab_track(lab)
     view = View(track, goals_of(settings_in_force(lab.ledger), track))
     view.load(lab.ledger)
-    wanted = {rank[2] for rank in view.ranks[:CANDIDATES]} | set(view.confirms) | set(view.anchor_ids.values())
+    wanted = {rank[2] for rank in view.ranks[:LEADERS]} | set(view.confirms) | set(view.anchor_ids.values())
     points, parents, groups = list[Point](), dict[str, tuple[str, ...]](), dict[str, str | None]()
     for experiment in lab.ledger.all_experiments():
         parents[experiment.id], groups[experiment.id] = experiment.parents, experiment.group
