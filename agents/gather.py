@@ -1,0 +1,183 @@
+"""All that a report tells, from the ledger alone and in one pass: it works while the daemon is dead, and says so.
+
+Nothing is written. Only pictures come from elsewhere (the store), and one that is missing is left out.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Sequence
+from itertools import groupby
+
+import msgspec
+
+from agents.data import Best, Confirmation, ReportData, Row
+from agents.learned import Trial, learn
+from agents.pictures import pairs
+from agents.spending import spending
+from agents.standing import stand
+from agents.upcoming import upcoming
+from lab.backend import Backend
+from lab.errors import SettingsError
+from lab.experiment import Experiment, Scores
+from lab.judging import champion as rule
+from lab.judging.champion import ConfirmState, Rank, Standing
+from lab.judging.comparison import Comparison, compare
+from lab.judging.goals import judge
+from lab.judging.pareto import Front, Point
+from lab.ledger import Ledger
+from lab.settings import Settings, parse
+from lab.track import Goal, Track
+
+NO_DESIGNER = ("control", "person", "anchor")  # whom nobody compares with control
+SEED = 0  # of the noise bands, so that the same ledger tells the same
+
+
+def gather(backend: Backend, track: Track, now: float, why: str) -> ReportData:
+    """`now` is the wall clock's, in seconds; `why` says what the report is for."""
+    ledger = backend.ledger
+    settings = settings_in_force(ledger)
+    goals = goals_of(settings, track)
+    read = Reading(track, goals)
+    for experiment in ledger.all_experiments():
+        read.see(experiment)
+    clips = read.clips
+    trials = [row for row in read.rows if row.values is not None and row.clips == clips and row.purpose == "explore"]
+    lab, money = stand(backend, settings, read.running, now), spending(ledger, now, len(read.running))
+    best, challenger = _best(backend, read)
+    return ReportData(
+        lab=lab, track=track, goals=goals, now=now, why=why, rows=tuple(read.rows), clips=clips,
+        front=tuple(front_of(trials, track).points()), anchors=read.anchors, best=best, challenger=challenger,
+        refuted=tuple(read.refuted()), comparisons=tuple(comparisons(read.rows, clips, track)), money=money,
+        learned=learn([Trial({"family": row.family, **row.params}, row.values or ()) for row in trials],
+                      track.objectives, seed=SEED),
+        next=tuple(upcoming(lab, money, settings, track, read.rows, best, challenger, read.confirms, read.anchors)))
+
+
+def settings_in_force(ledger: Ledger) -> Settings:
+    """The revision that the control names; defaults where none was pushed, or where it is not sound (the daemon goes
+    on with older ones then, and has said so)."""
+    pushed = ledger.office.settings(ledger.office.control().settings)
+    try:
+        return parse(pushed.text, f"settings revision {pushed.revision}") if pushed else Settings()
+    except SettingsError:
+        return Settings()
+
+
+def goals_of(settings: Settings, track: Track) -> tuple[Goal, ...]:
+    """The person's goals, or the track's own."""
+    if settings.goals is None:
+        return track.goals
+    return tuple(msgspec.convert(goal.model_dump(), Goal) for goal in settings.goals)
+
+
+class Reading:
+    """Folds the experiments, in the order of their ids, into what the report needs of each."""
+
+    def __init__(self, track: Track, goals: Sequence[Goal]) -> None:
+        self.track, self.goals = track, goals
+        self.rows: list[Row] = []
+        self.ranks: list[Rank] = []
+        self.running: list[Experiment] = []
+        self.anchors: dict[str, Scores] = {}
+        self.confirms: dict[str, dict[int, ConfirmState]] = {}
+        self.confirmations: dict[str, list[Experiment]] = {}
+
+    @property
+    def clips(self) -> str:
+        """The clip set that is explored now: numbers of different footage are not drawn together."""
+        explored = (row.clips for row in reversed(self.rows) if row.purpose == "explore" and row.designer != "person")
+        return next(explored, self.rows[-1].clips if self.rows else "")
+
+    def refuted(self) -> list[str]:
+        """Those that ran well on the score clips and not when they were confirmed, best first."""
+        return [rank[2] for rank in self.ranks if rank[2] in self.confirms
+                and rule.standing(rank, self.confirms[rank[2]]).status == "refuted"]
+
+    def see(self, experiment: Experiment) -> None:
+        scores = experiment.outcome.scores if experiment.outcome else None
+        if experiment.purpose == "anchor" and experiment.group and scores is not None:
+            self.anchors[experiment.group] = scores
+        if experiment.purpose == "confirm" and experiment.group:
+            self.confirms.setdefault(experiment.group, {})[experiment.spec.seed] = rule.confirm_state(experiment)
+            self.confirmations.setdefault(experiment.group, []).append(experiment)
+        if experiment.state == "running":
+            self.running.append(experiment)
+        self.rows.append(self._row(experiment))
+
+    def _row(self, experiment: Experiment) -> Row:
+        outcome, spec = experiment.outcome, experiment.spec
+        rank = rule.rank(experiment, self.track, self.goals, self.anchors) if experiment.purpose == "explore" else None
+        if rank is not None:
+            insort(self.ranks, rank)
+        return Row(id=experiment.id, purpose=experiment.purpose, designer=experiment.designer, state=experiment.state,
+                   clips=spec.clips, family=spec.family, params=spec.params,
+                   verdict=outcome.verdict if outcome else None, reason=outcome.reason if outcome else None,
+                   detail=outcome.detail if outcome else "", rank=rank,
+                   values=objectives_of(outcome.scores, self.track) if outcome and outcome.scores else None)
+
+
+def objectives_of(scores: Scores, track: Track) -> tuple[float, ...] | None:
+    found = [scores.mean.get(objective.metric) for objective in track.objectives]
+    known = tuple(value for value in found if value is not None)
+    return known if len(known) == len(found) else None
+
+
+def front_of(trials: Sequence[Row], track: Track) -> Front:
+    return Front(track.objectives, (Point(row.id, row.values) for row in trials if row.values is not None))
+
+
+# ---------------------------------------------------------------------- the best so far
+
+def _best(backend: Backend, read: Reading) -> tuple[Best | None, str]:
+    """The champion, or else the leader, or else the best that was refuted; and who ranks better than the champion."""
+    ahead = rule.leader(read.ranks, read.confirms)
+    believed = rule.champion({rank[2]: rank for rank in read.ranks}, read.confirms)
+    found = believed or ahead
+    if found is None and read.ranks:
+        found = rule.standing(read.ranks[0], read.confirms.get(read.ranks[0][2], {}))
+    if found is None:
+        return None, ""
+    challenger = ahead.id if believed and ahead and ahead.rank < believed.rank else ""
+    return _described(backend, read, found), challenger
+
+
+def _described(backend: Backend, read: Reading, found: Standing) -> Best | None:
+    experiment = backend.ledger.experiment(found.id)
+    if experiment.outcome is None or experiment.outcome.scores is None:
+        return None
+    scores = read.track.derive(experiment.outcome.scores, read.anchors)
+    exempt = read.track.not_applicable(experiment.spec)
+    return Best(experiment=experiment, standing=found, scores=scores, explained=read.track.explain(scores),
+                verdicts=tuple(judge(read.goals, scores, exempt)),
+                confirmations=tuple(_confirmation(run, read) for run in read.confirmations.get(found.id, ())),
+                pictures=tuple(pairs(backend.store, scores)))
+
+
+def _confirmation(run: Experiment, read: Reading) -> Confirmation:
+    scores = run.outcome.scores if run.outcome else None
+    verdicts = judge(read.goals, scores, read.track.not_applicable(run.spec)) if scores else ()
+    return Confirmation(id=run.id, seed=run.spec.seed, state=rule.confirm_state(run), verdicts=tuple(verdicts))
+
+
+# ---------------------------------------------------------------------- the designers against control
+
+def comparisons(rows: Sequence[Row], clips: str, track: Track) -> list[Comparison]:
+    """Each designer against control, over what has run to an end on these clips by the candidate's own doing."""
+    told = [row for row in rows if row.purpose == "explore" and row.clips == clips and row.state == "finished"
+            and row.reason != "harness_fault"]
+    entered = _entered(told, track)
+    by_designer = {name: list(group) for name, group in groupby(sorted(told, key=lambda r: r.designer),
+                                                                key=lambda r: r.designer)}
+    control = by_designer.get("control", [])
+    return [compare(name, [row.values for row in mine], [row.values for row in control],
+                    sum(row.id in entered for row in mine), sum(row.id in entered for row in control),
+                    track.objectives, seed=SEED)
+            for name, mine in by_designer.items() if name not in NO_DESIGNER]
+
+
+def _entered(rows: Sequence[Row], track: Track) -> set[str]:
+    """Who was on the front when its turn came, in the order of the proposals."""
+    front = Front(track.objectives)
+    return {row.id for row in rows if row.values is not None and front.add(Point(row.id, row.values))}
+

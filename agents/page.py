@@ -1,0 +1,117 @@
+"""The report as one HTML file that needs nothing beside it: styles, pictures and numbers within, no script, no address.
+
+All text is escaped by the template, since names, hypotheses and details may come from a candidate. The same page serves
+a wide screen, a phone, the dark and paper.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from agents import telling, words
+from agents.chart import interval
+from agents.data import Best, BudgetLine, ReportData, Row
+from agents.learned import Effect
+from agents.picture import front_picture, series
+from lab.judging.comparison import Comparison
+from lab.judging.goals import GoalVerdict
+from lab.money import usd
+
+TEMPLATES = Path(__file__).parent / "templates"
+WIDE, NARROW = (880, 460), (360, 340)  # pixels, of the front's picture
+MOST_FRONT, MOST_EFFECTS = 12, 8
+
+
+def compose_html(data: ReportData) -> str:
+    """The whole page."""
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        data=data, style=Markup((TEMPLATES / "report.css").read_text()), headline=telling.headline(data),
+        status=telling.status(data), goals=[_goal(v, data) for v in data.best.verdicts] if data.best else [],
+        best=_best(data.best, data) if data.best else None, pictures=_pictures(data), legend=series(data),
+        front=[_front_row(row, data) for row in _front(data)], front_size=len(data.front),
+        outcomes=telling.outcomes(data), failures=telling.failures(data),
+        effects=[_effect(effect, data) for effect in data.learned.effects[:MOST_EFFECTS]],
+        learned=telling.learned_lines(data)[-1], comparisons=[_comparison(c, data) for c in data.comparisons],
+        money=telling.money_lines(data.money)[:2], budgets=[_budget(line) for line in data.money.budgets])
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+                       trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {"moment": words.moment, "usd": usd, "duration": words.duration, "shortened": words.shortened,
+                     "spoken": words.spoken}
+    return made
+
+
+def _pictures(data: ReportData) -> list[tuple[str, Markup]]:
+    """For the wide screen and for the phone; a picture that only shrinks cannot be read."""
+    made = {"wide": front_picture(data, width=WIDE[0], height=WIDE[1], names=True),
+            "narrow": front_picture(data, width=NARROW[0], height=NARROW[1], names=False)}
+    return [(name, Markup(svg)) for name, svg in made.items() if svg]
+
+
+def _goal(verdict: GoalVerdict, data: ReportData) -> dict[str, Any]:
+    metric = data.track.metric(verdict.goal.metric)
+    value = "–" if verdict.value is None else words.number(verdict.value)
+    clips = len(data.best.scores.clips) if data.best else 0
+    return {"metric": metric, "value": value, "unit": metric.unit if verdict.value is not None else "",
+            "asked": telling.asked(verdict, data.track), "status": verdict.status,
+            "mark": telling.MARKS[verdict.status], "why": verdict.why, "share": verdict.share,
+            "clips": f"{round((verdict.share or 0) * clips)} of {words.count(clips, 'clip')}",
+            "confirmed": telling.confirmed_as(data.best, verdict, data.track) if data.best else ""}
+
+
+def _best(best: Best, data: ReportData) -> dict[str, Any]:
+    names = [metric for metric in data.track.metrics if metric.name in best.scores.mean]
+    return {"trust": telling.TRUST[best.standing.status], "savings": telling.savings(best, data.track),
+            "clips": list(best.scores.clips),
+            "metrics": [{"metric": metric, "mean": words.metric(best.scores, metric.name, data.track),
+                         "clips": [_clip_value(best, clip, metric.name) for clip in best.scores.clips]}
+                        for metric in names]}
+
+
+def _clip_value(best: Best, clip: str, metric: str) -> str:
+    value = best.scores.clips[clip].get(metric)
+    return "–" if value is None else words.number(value)
+
+
+def _front(data: ReportData) -> list[Row]:
+    """Evenly from the whole front where it is long, its ends included."""
+    rows = {row.id: row for row in data.rows}
+    ids = [point.id for point in data.front]
+    if len(ids) > MOST_FRONT:
+        ids = [ids[round(i * (len(ids) - 1) / (MOST_FRONT - 1))] for i in range(MOST_FRONT)]
+    return [rows[id] for id in ids]
+
+
+def _front_row(row: Row, data: ReportData) -> dict[str, Any]:
+    return {"row": row, "values": [words.number(value) for value in row.values or ()],
+            "configuration": words.configuration(row.family, row.params)}
+
+
+def _effect(effect: Effect, data: ReportData) -> dict[str, Any]:
+    extent = max(max(abs(e.gain), e.chance) for e in data.learned.effects)
+    told = telling.effect_line(effect, data.track)
+    return {"told": told, "picture": Markup(interval(effect.gain, -effect.chance, effect.chance, extent, told))}
+
+
+def _comparison(found: Comparison, data: ReportData) -> dict[str, Any]:
+    told = telling.comparison_line(found)
+    if found.gain is None or found.noise is None:
+        return {"found": found, "told": told, "picture": ""}
+    extent = max(abs(found.gain), abs(found.noise.low), abs(found.noise.high)) or 1.0
+    return {"found": found, "told": told,
+            "picture": Markup(interval(found.gain, found.noise.low, found.noise.high, extent, told))}
+
+
+def _budget(line: BudgetLine) -> dict[str, Any]:
+    cap = max(line.budget.cap, 1)
+    return {"line": line, "spent_pct": min(100.0, 100 * line.budget.spent / cap),
+            "reserved_pct": min(100.0, 100 * line.budget.reserved / cap)}

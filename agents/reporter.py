@@ -1,0 +1,63 @@
+"""The reporter: composes the report of a period and posts it into the outbox, once for each key, whoever asks.
+
+`python -m agents.reporter ADDRESS KEY WHY` does it in a process of its own, beside the daemon or without one. The page
+goes into the store; on one machine a copy lies at `LAB/report.html`, which always shows the latest.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from agents.gather import gather, settings_in_force
+from agents.page import compose_html
+from agents.report import compose
+from lab.backend import Backend, open_backend
+from lab.control import Report
+from lab.errors import AetherError, WrongState
+from lab.files import Files, SystemFiles
+from lab.track import load_track
+
+PAGE = "report.html"
+
+
+def report(backend: Backend, key: str, why: str, now: float) -> Report:
+    """The report of the period `key`, composed at `now` (wall clock, seconds). If that key is in the outbox already,
+    the outbox stays as it is, and only the copy of the page is new."""
+    track = load_track(settings_in_force(backend.ledger).lab.track)
+    data = gather(backend, track, now, why)
+    subject, text = compose(data)
+    html = compose_html(data).encode()
+    made = Report(key=key, subject=subject, text=text, html=backend.store.put_bytes(html), at=now)
+    if backend.folder is not None:
+        _copy(html, backend.folder / PAGE, SystemFiles())
+    with suppress(WrongState):  # another reporter was quicker: one report a period is what was promised
+        backend.ledger.office.post_report(made, op_id=f"report.{key}")
+    return made
+
+
+def _copy(html: bytes, target: Path, files: Files) -> None:
+    """Readers see the old page or the new one, never a half."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}.aside")
+    files.write(aside, html)
+    files.replace(aside, target)
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 3:
+        print("usage: python -m agents.reporter ADDRESS KEY WHY", file=sys.stderr)
+        return 2
+    address, key, why = arguments
+    try:
+        report(open_backend(address), key, why, time.time())
+    except AetherError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,50 @@
+"""The money: what was settled in the last hour, day and month, what is left, and where the month would end."""
+
+from __future__ import annotations
+
+import calendar
+from collections import defaultdict
+from datetime import UTC, datetime
+
+from agents.data import BudgetLine, Money
+from agents.words import DAY_S, HOUR_S
+from lab.clock import month_key
+from lab.ledger import Ledger
+from lab.money import Budget, Entry, Microusd, expected_cost, level_of
+
+RECENT = 100  # attempts whose mean cost is expected of those that run, as the daemon does
+
+
+def spending(ledger: Ledger, now: float, running: int) -> Money:
+    entries, month = list(ledger.accounts.entries()), month_key(now)
+    attempts = [entry.amount for entry in sorted(entries, key=lambda e: e.at) if entry.what == "attempt"]
+    reserved = sum(r.amount for r in ledger.accounts.open_reservations() if r.what == "attempt")
+    expected = expected_cost(running, [amount for amount in attempts if amount][-RECENT:], reserved)
+    by_what: defaultdict[str, Microusd] = defaultdict(int)
+    for entry in entries:
+        if month_key(entry.at) == month:
+            by_what[entry.what] += entry.amount
+    day, spent = _since(entries, now - DAY_S), sum(by_what.values())
+    return Money(hour=_since(entries, now - HOUR_S), day=day, month=spent, by_what=dict(by_what),
+                 projected=spent + round(day * _days_left(now)) if day else None, expected=expected,
+                 budgets=tuple(BudgetLine(name=name, budget=budget,
+                                          level=level_of(budget.spent, expected, budget.cap))
+                               for name, budget in _in_force(ledger, month)))
+
+
+def _in_force(ledger: Ledger, month: str) -> list[tuple[str, Budget]]:
+    lease = ledger.office.lease()
+    named = {f"month {month}": month} | ({"this run": f"run-{lease.epoch}"} if lease else {})
+    found = {name: ledger.accounts.balance(id) for name, id in named.items()}
+    return [(name, budget) for name, budget in found.items() if budget is not None]
+
+
+def _since(entries: list[Entry], start: float) -> Microusd:
+    return sum(entry.amount for entry in entries if entry.at >= start)
+
+
+def _days_left(now: float) -> float:
+    """Until the calendar month (UTC) ends."""
+    day = datetime.fromtimestamp(now, UTC)
+    days = calendar.monthrange(day.year, day.month)[1]
+    return days - (day.day - 1) - (day.hour * HOUR_S + day.minute * 60 + day.second) / DAY_S

@@ -1,0 +1,69 @@
+"""How the laboratory stands at one look: who runs it, what was said to it, what runs.
+
+One look cannot tell a slow daemon from a dead one, except on the daemon's own machine, where its process is there or
+not. Elsewhere the report says since when nothing has changed, and judges nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+
+from agents.data import Lab, Running
+from agents.words import duration, moment
+from lab.backend import Backend
+from lab.control import DaemonLease
+from lab.experiment import Experiment
+from lab.ledger import Ledger
+from lab.settings import Settings
+
+
+def stand(backend: Backend, settings: Settings, running: Sequence[Experiment], now: float) -> Lab:
+    ledger, control = backend.ledger, backend.ledger.office.control()
+    change, changed_at = ledger.last_change(), _last_change_at(ledger)
+    lease = ledger.office.lease()
+    lives = alive(lease)
+    return Lab(name=settings.lab.name, address=backend.address, daemon=_daemon(lease, lives, changed_at, now),
+               lives=lives, paused=control.paused, stop=control.stop, change=change, last_change_at=changed_at,
+               settings=control.settings, ideas=len(ledger.office.ideas()),
+               running=tuple(_running(ledger, experiment) for experiment in running))
+
+
+def alive(lease: DaemonLease | None) -> bool | None:
+    """Whether a daemon lives; null if it is on another machine."""
+    if lease is None or not lease.holder:
+        return False
+    if lease.host != socket.gethostname() or lease.pid <= 0:
+        return None
+    try:
+        os.kill(lease.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another person's process: it is there
+        return True
+    return True
+
+
+def _daemon(lease: DaemonLease | None, lives: bool | None, changed_at: float | None, now: float) -> str:
+    quiet = f"the last change is {duration(now - changed_at)} old" if changed_at is not None else "nothing has changed"
+    if lease is None:
+        return "no daemon has run here yet"
+    if not lease.holder:
+        return f"no daemon runs; {quiet}"
+    who = f"daemon {lease.pid} on {lease.host or 'an unnamed machine'}"
+    if lives is False:
+        return f"{who} is dead, though it never left the lab; {quiet}"
+    since = f"{who} has held the lab since {moment(lease.since)}; {quiet}"
+    return since if lives else f"{since} (from here one look cannot tell whether it lives)"
+
+
+def _last_change_at(ledger: Ledger) -> float | None:
+    last = ledger.changes(ledger.last_change() - 1, limit=1)
+    return last[0].at if last else None
+
+
+def _running(ledger: Ledger, experiment: Experiment) -> Running:
+    beat = ledger.beat_of(experiment.id, experiment.fence)
+    return Running(id=experiment.id, purpose=experiment.purpose, designer=experiment.designer,
+                   phase=beat.phase if beat else "", used_s=beat.used_s if beat else 0.0)

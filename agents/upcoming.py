@@ -1,0 +1,66 @@
+"""What the laboratory does next, as far as it is known: said by the rules that the daemon goes by. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from agents.data import Best, Lab, Money, Row
+from agents.words import count
+from lab.experiment import Scores
+from lab.judging.champion import ConfirmState, missing_seeds
+from lab.settings import Settings
+from lab.track import Track
+
+
+def upcoming(lab: Lab, money: Money, settings: Settings, track: Track, rows: Sequence[Row], best: Best | None,
+             challenger: str, confirms: Mapping[str, Mapping[int, ConfirmState]],
+             anchors: Mapping[str, Scores]) -> list[str]:
+    states = Counter(row.state for row in rows)
+    lines = [*_said(lab), *_money(money)]
+    if waiting := states["queued"] + states["proposed"]:
+        lines.append(f"{count(waiting, 'experiment')} waiting for a worker")
+    if lab.ideas:
+        lines.append(f"{count(lab.ideas, 'idea')} of a person to be proposed")
+    lines += _confirming(best, challenger, confirms)
+    missing = len(track.anchors) - len(anchors)
+    if missing:
+        lines.append(f"{missing} of {count(len(track.anchors), 'anchor')} are not measured; what depends on them "
+                     f"is pending")
+    return [*lines, _limits(settings)]
+
+
+def _said(lab: Lab) -> list[str]:
+    if lab.stop:
+        return ["a person said stop: nothing new begins" + (", what runs is handed back" if lab.stop == "now" else "")]
+    if lab.paused:
+        return ["paused: what runs goes on, nothing new begins until `aether resume`"]
+    if lab.lives is False:
+        return ["nothing happens until `aether run` is started; it carries on from here"]
+    return []
+
+
+def _money(money: Money) -> list[str]:
+    tight = [line for line in money.budgets if line.level != "ok"]
+    says = {"medium": "a warning", "high": "no new training", "critical": "everything stops"}
+    return [f"the budget of {line.name} is at level {line.level.upper()}: {says[line.level]}" for line in tight]
+
+
+def _confirming(best: Best | None, challenger: str, confirms: Mapping[str, Mapping[int, ConfirmState]]) -> list[str]:
+    id = challenger or (best.id if best else "")
+    if not id or (best and id == best.id and best.standing.status in ("confirmed", "refuted")):
+        return []
+    left = len(missing_seeds(confirms.get(id, {}))) + sum(s == "live" for s in confirms.get(id, {}).values())
+    return [f"{id} is believed only after {count(left, 'more run')} on clips that no designer has seen"]
+
+
+def _limits(settings: Settings) -> str:
+    limits, ends = settings.limits, list[str]()
+    if limits.experiments is not None:
+        ends.append(f"after {count(limits.experiments, 'experiment')}")
+    if limits.minutes is not None:
+        ends.append(f"after {limits.minutes:g} minutes")
+    if limits.stop_at_goal:
+        ends.append("when a confirmed champion meets every goal")
+    ends.append("when no reservation fits the budget")
+    return f"a run ends {', or '.join(ends)}"
