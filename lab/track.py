@@ -6,16 +6,19 @@ heavy library, so that the orchestrator reads it on a machine with no GPU softwa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from lab.errors import NotFound
-from lab.experiment import Scores, Spec
+from lab.experiment import Experiment, Scores, Spec
 from lab.space import Dimension, Value
+
+if TYPE_CHECKING:
+    from lab.backend import Store
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +98,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     `facts(path)` reads what a clip's file says of itself, or raises UserError with the fix.
     `not_applicable(spec)` names metrics whose goals do not apply (classic decoders have no network).
     `explain(scores)` says in one or two plain lines what limited the result.
+    `export(experiment, store, folder)` leaves there what a person takes away; gives lines that say how to use it.
+    `health()` checks what the track needs of this machine: (what, what was found, the fix or "" where it is well).
     """
 
     name: str
@@ -109,6 +114,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     facts: Callable[[Path], dict[str, Any]]
     not_applicable: Callable[[Spec], frozenset[str]]
     explain: Callable[[Scores], str]
+    export: Callable[[Experiment, Store, Path], Sequence[str]] | None = None
+    health: Callable[[], Sequence[tuple[str, str, str]]] | None = None
 
     def family(self, name: str) -> Family:
         for family in self.families:

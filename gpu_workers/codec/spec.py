@@ -1,21 +1,25 @@
 """The codec track as the rest of the house knows it: families, metrics, objectives, goals, phases and anchors.
 
 Found by its entry point. Imports no numpy, torch or PyAV: the orchestrator reads it on a machine that has none of them,
-and only `facts` loads what opens a video, when it is called.
+and only `facts`, `export` and `health` load what they need, when they are called.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_workers.codec.anchors import ANCHORS, derive
 from gpu_workers.codec.explain import explain
 from gpu_workers.codec.families.classic_space import SPACE
 from gpu_workers.codec.metrics import METRICS
 from gpu_workers.codec.phases import phases
-from lab.experiment import Scores, Spec
+from lab.experiment import Experiment, Scores, Spec
 from lab.track import Family, Goal, Objective, Track
+
+if TYPE_CHECKING:
+    from lab.backend import Store
 
 PROTOCOL = 1  # 1: psnr_y_db as the mean over frames, ffmpeg's luma SSIM, all bytes of the container
 OBJECTIVES = (
@@ -41,10 +45,20 @@ def _not_applicable(spec: Spec) -> frozenset[str]:
     return NETWORK_METRICS if spec.family == CLASSIC.name else frozenset()
 
 
+def _export(experiment: Experiment, store: Store, folder: Path) -> Sequence[str]:
+    from gpu_workers.codec.export import export
+    return export(experiment, store, folder)
+
+
+def _health() -> Sequence[tuple[str, str, str]]:
+    from gpu_workers.codec.health import health
+    return health()
+
+
 def _explain(scores: Scores) -> str:
     return explain(scores, GOALS)
 
 
 TRACK = Track(name="codec", protocol=PROTOCOL, families=(CLASSIC,), metrics=METRICS, objectives=OBJECTIVES, goals=GOALS,
               phases=phases, anchors=ANCHORS, derive=derive, facts=_facts, not_applicable=_not_applicable,
-              explain=_explain)
+              explain=_explain, export=_export, health=_health)
