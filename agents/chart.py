@@ -24,7 +24,8 @@ STYLE = """<style>
 font:12px system-ui,sans-serif;max-width:100%;height:auto}
 @media screen and (prefers-color-scheme:dark){.chart{--ink:#fff;--soft:#a3a29b;--grid:#32322f;--face:#1a1a19;
 --c0:#62615c;--c1:#3987e5;--c2:#d95926;--c3:#199e70;--c4:#9085e9;--c5:#d55181;--c6:#c98500;--goal:#0ca30c}}
-.chart text{fill:var(--soft)}.chart .name{fill:var(--ink);font-weight:600}.chart .grid{stroke:var(--grid)}
+.chart text{fill:var(--soft)}.chart .name{fill:var(--ink);font-weight:600;
+paint-order:stroke;stroke:var(--face);stroke-width:4px}.chart .grid{stroke:var(--grid)}
 .chart path{fill:none;stroke-width:2;stroke-linejoin:round}.chart .goal{stroke:var(--goal);stroke-dasharray:5 4}
 .chart .aim{fill:var(--goal);opacity:.07}.chart circle{stroke:transparent;stroke-width:10}
 .chart .halo{stroke:var(--face);stroke-width:2}.chart g:hover>circle{stroke:var(--ink);stroke-width:2}

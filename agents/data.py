@@ -82,6 +82,7 @@ class Lab(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     daemon: str  # a sentence
     lives: bool | None  # one look cannot always tell
+    final: bool  # the run has ended with this report
     paused: bool
     stop: Literal["", "drain", "now"]
     change: int

@@ -33,8 +33,8 @@ NO_DESIGNER = ("control", "person", "anchor")  # whom nobody compares with contr
 SEED = 0  # of the noise bands, so that the same ledger tells the same
 
 
-def gather(backend: Backend, track: Track, now: float, why: str) -> ReportData:
-    """`now` is the wall clock's, in seconds; `why` says what the report is for."""
+def gather(backend: Backend, track: Track, now: float, why: str, *, final: bool = False) -> ReportData:
+    """`now` is the wall clock's, in seconds; `why` says what the report is for; a `final` one, what ended the run."""
     ledger = backend.ledger
     settings = settings_in_force(ledger)
     goals = goals_of(settings, track)
@@ -43,7 +43,7 @@ def gather(backend: Backend, track: Track, now: float, why: str) -> ReportData:
         read.see(experiment)
     clips = read.clips
     trials = [row for row in read.rows if row.values is not None and row.clips == clips and row.purpose == "explore"]
-    lab, money = stand(backend, settings, read.running, now), spending(ledger, now, len(read.running))
+    lab, money = stand(backend, settings, read.running, now, final), spending(ledger, now, len(read.running))
     best, challenger = _best(backend, read)
     return ReportData(
         lab=lab, track=track, goals=goals, now=now, why=why, rows=tuple(read.rows), clips=clips,

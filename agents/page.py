@@ -83,12 +83,8 @@ def _clip_value(best: Best, clip: str, metric: str) -> str:
 
 
 def _front(data: ReportData) -> list[Row]:
-    """Evenly from the whole front where it is long, its ends included."""
     rows = {row.id: row for row in data.rows}
-    ids = [point.id for point in data.front]
-    if len(ids) > MOST_FRONT:
-        ids = [ids[round(i * (len(ids) - 1) / (MOST_FRONT - 1))] for i in range(MOST_FRONT)]
-    return [rows[id] for id in ids]
+    return [rows[point.id] for point in telling.spread(data.front, MOST_FRONT)]
 
 
 def _front_row(row: Row, data: ReportData) -> dict[str, Any]:

@@ -77,9 +77,9 @@ def _around(data: ReportData, best: Best) -> list[str]:
 
 
 def _front(data: ReportData) -> list[str]:
-    lines = [f"{point.id}: {telling.objectives_line(point, data.track)}" for point in data.front[:MOST_FRONT]]
-    rest = len(data.front) - len(lines)
-    return [*lines, f"and {rest} more"] if rest > 0 else lines
+    shown = telling.spread(data.front, MOST_FRONT)
+    lines = [f"{point.id}: {telling.objectives_line(point, data.track)}" for point in shown]
+    return [f"{len(lines)} of {len(data.front)}, evenly spread:", *lines] if len(data.front) > len(shown) else lines
 
 
 def _experiments(data: ReportData) -> list[str]:

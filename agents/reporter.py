@@ -22,13 +22,14 @@ from lab.files import Files, SystemFiles
 from lab.track import load_track
 
 PAGE = "report.html"
+LAST = "end-"  # how the keys of the report that ends a run begin
 
 
 def report(backend: Backend, key: str, why: str, now: float) -> Report:
     """The report of the period `key`, composed at `now` (wall clock, seconds). If that key is in the outbox already,
     the outbox stays as it is, and only the copy of the page is new."""
     track = load_track(settings_in_force(backend.ledger).lab.track)
-    data = gather(backend, track, now, why)
+    data = gather(backend, track, now, why, final=key.startswith(LAST))
     subject, text = compose(data)
     html = compose_html(data).encode()
     made = Report(key=key, subject=subject, text=text, html=backend.store.put_bytes(html), at=now)

@@ -19,14 +19,15 @@ from lab.ledger import Ledger
 from lab.settings import Settings
 
 
-def stand(backend: Backend, settings: Settings, running: Sequence[Experiment], now: float) -> Lab:
+def stand(backend: Backend, settings: Settings, running: Sequence[Experiment], now: float, final: bool) -> Lab:
+    """`final`: the daemon, which asks for this report, is about to leave."""
     ledger, control = backend.ledger, backend.ledger.office.control()
     change, changed_at = ledger.last_change(), _last_change_at(ledger)
     lease = ledger.office.lease()
     lives = alive(lease)
     return Lab(name=settings.lab.name, address=backend.address, daemon=_daemon(lease, lives, changed_at, now),
-               lives=lives, paused=control.paused, stop=control.stop, change=change, last_change_at=changed_at,
-               settings=control.settings, ideas=len(ledger.office.ideas()),
+               lives=lives, final=final, paused=control.paused, stop=control.stop, change=change,
+               last_change_at=changed_at, settings=control.settings, ideas=len(ledger.office.ideas()),
                running=tuple(_running(ledger, experiment) for experiment in running))
 
 

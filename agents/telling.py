@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from math import exp
 
 from agents import words
@@ -47,7 +48,7 @@ def goal_line(verdict: GoalVerdict, track: Track) -> str:
     """bitrate_mbps 0.836 Mbps: met, on 50 % of the clips."""
     goal, unit = verdict.goal, track.metric(verdict.goal.metric).unit
     if verdict.value is None:
-        return f"{goal.metric}: {MARKS[verdict.status]}" + (f", {verdict.why}" if verdict.status == "unknown" else "")
+        return f"{goal.metric}: {MARKS[verdict.status]}" + (f", {verdict.why}" if verdict.why else "")
     return f"{goal.metric} {quantity(verdict.value, unit)}: {MARKS[verdict.status]}{share(verdict)}"
 
 
@@ -65,6 +66,8 @@ def share(verdict: GoalVerdict) -> str:
 def status(data: ReportData) -> str:
     """One word for the state of the lab."""
     lab = data.lab
+    if lab.final:
+        return "ended"
     if lab.lives is False:
         return "not running"
     if lab.stop:
@@ -153,6 +156,13 @@ def money_lines(money: Money) -> list[str]:
     lines += [f"{line.name}: {usd(line.budget.spent)} spent, {usd(line.budget.reserved)} reserved, "
               f"{usd(line.budget.free)} free of {usd(line.budget.cap)}; level {line.level}" for line in money.budgets]
     return lines
+
+
+def spread(points: Sequence[Point], most: int) -> list[Point]:
+    """Evenly from a long front, its ends included."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
 
 
 def objectives_line(point: Point, track: Track) -> str:

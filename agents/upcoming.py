@@ -31,6 +31,8 @@ def upcoming(lab: Lab, money: Money, settings: Settings, track: Track, rows: Seq
 
 
 def _said(lab: Lab) -> list[str]:
+    if lab.final:
+        return ["the run has ended; `aether run` carries on from here"]
     if lab.stop:
         return ["a person said stop: nothing new begins" + (", what runs is handed back" if lab.stop == "now" else "")]
     if lab.paused:
