@@ -13,7 +13,8 @@ from statistics import fmean
 
 import msgspec
 
-from lab.judging.hypervolume import hypervolume
+from lab.judging.hypervolume import Gain, volume
+from lab.judging.hypervolume import gain as gain_of
 from lab.judging.intervals import Interval, band, wilson
 from lab.track import Objective
 
@@ -57,26 +58,31 @@ def compare(designer: str, mine: Sequence[Values], control: Sequence[Values], en
     count, rng = min(len(mine), len(control), MOST), Random(seed)
     gain = noise = None
     if count:
-        gain = _gain(mine, control, count, objectives, rng)
-        noise = _noise([*mine, *control], len(mine), count, objectives, rng)
+        ours, theirs = _places(mine, objectives), _places(control, objectives)
+        gain = _gain(ours, theirs, count, rng)
+        noise = _noise([*ours, *theirs], len(ours), count, rng)
     return Comparison(designer=designer, count=count, gain=gain, noise=noise,
                       entered=wilson(entered, len(mine)), entered_control=wilson(entered_control, len(control)))
 
 
-def _noise(pool: Sequence[Values], mine: int, count: int, objectives: Sequence[Objective], rng: Random) -> Interval:
+def _places(side: Sequence[Values], objectives: Sequence[Objective]) -> list[Gain | None]:
+    """Each experiment's place before the reference point, told once: the deals below look at it hundreds of times."""
+    return [None if values is None else gain_of(values, objectives) for values in side]
+
+
+def _noise(pool: Sequence[Gain | None], mine: int, count: int, rng: Random) -> Interval:
     gains = []
     for _ in range(DEALS):
         dealt = rng.sample(pool, len(pool))
-        gains.append(_gain(dealt[:mine], dealt[mine:], count, objectives, rng))
+        gains.append(_gain(dealt[:mine], dealt[mine:], count, rng))
     return band(gains, 0.0)
 
 
-def _gain(mine: Sequence[Values], control: Sequence[Values], count: int, objectives: Sequence[Objective],
-          rng: Random) -> float:
-    return _volume_at(mine, count, objectives, rng) - _volume_at(control, count, objectives, rng)
+def _gain(mine: Sequence[Gain | None], control: Sequence[Gain | None], count: int, rng: Random) -> float:
+    return _volume_at(mine, count, rng) - _volume_at(control, count, rng)
 
 
-def _volume_at(side: Sequence[Values], count: int, objectives: Sequence[Objective], rng: Random) -> float:
+def _volume_at(side: Sequence[Gain | None], count: int, rng: Random) -> float:
     """The volume that `count` of the side's experiments reach, on average over a few draws without replacement."""
     draws = 1 if len(side) == count else SUBSETS
-    return fmean(hypervolume([v for v in rng.sample(side, count) if v is not None], objectives) for _ in range(draws))
+    return fmean(volume([place for place in rng.sample(side, count) if place is not None]) for _ in range(draws))

@@ -21,21 +21,22 @@ def hypervolume(points: Iterable[Sequence[float]], objectives: Sequence[Objectiv
 
     A point that is nowhere better than the reference on some axis adds nothing, nor does one without a logarithm.
     """
-    gains = (_gain(values, objectives) for values in points)
-    return _volume([g for g in gains if g is not None])
+    gains = (gain(values, objectives) for values in points)
+    return volume([g for g in gains if g is not None])
 
 
-def _gain(values: Sequence[float], objectives: Sequence[Objective]) -> Gain | None:
-    gain = []
+def gain(values: Sequence[float], objectives: Sequence[Objective]) -> Gain | None:
+    """Null where the point adds nothing."""
+    found = []
     for value, objective in zip(values, objectives, strict=True):
         if objective.log and value <= 0:
             return None  # no place on a log axis: an infinite gain would drown every real one
         place, reference = (log(v) if objective.log else v for v in (value, objective.reference))
-        gain.append(reference - place if objective.direction == "min" else place - reference)
-    return tuple(gain) if all(g > 0 for g in gain) else None
+        found.append(reference - place if objective.direction == "min" else place - reference)
+    return tuple(found) if all(g > 0 for g in found) else None
 
 
-def _volume(gains: Sequence[Gain]) -> float:
+def volume(gains: Sequence[Gain]) -> float:
     """The volume of the union of the boxes from the origin to each gain."""
     if not gains:
         return 0.0
@@ -58,10 +59,10 @@ def _sliced(gains: Sequence[Gain]) -> float:
     """Cuts along the last axis: between two cuts the section is that of all points reaching beyond."""
     ordered = sorted(gains, key=lambda g: g[-1], reverse=True)
     floors = [g[-1] for g in ordered[1:]] + [0.0]
-    volume = 0.0
+    total = 0.0
     section: list[Gain] = []
-    for gain, floor in zip(ordered, floors, strict=True):
-        section.append(gain[:-1])
-        if gain[-1] > floor:
-            volume += _volume(section) * (gain[-1] - floor)
-    return volume
+    for reached, floor in zip(ordered, floors, strict=True):
+        section.append(reached[:-1])
+        if reached[-1] > floor:
+            total += volume(section) * (reached[-1] - floor)
+    return total
