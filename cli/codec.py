@@ -6,8 +6,7 @@ Encode at an asked rate or quality, decode, compare two files by every metric, l
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, number, open_lab, seconds, table
+from cli.progress import progress_bar
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lab.space import Value
 
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="Threads; 0 takes every core.")]
-Progress = Callable[[str, float], None]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -169,21 +168,6 @@ def _setting(params: dict[str, Any]) -> str:
     return f"{encoder} preset {params[f'{encoder}_preset']}, {rate} {params[f'{encoder}_{rate}']:g}"
 
 
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A bar on a terminal's error stream once something takes long; nothing where it is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda what, share: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-    with Bar(TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-             console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda what, share: bar.update(task, description=what, completed=share)
-
-
 def is_stream(path: Path) -> bool:
     """Whether the file begins as an .aec does, whatever its name. Raises UserError where it cannot be read."""
     from gpu_workers.codec.decoder.header import MAGIC
@@ -245,8 +229,8 @@ def _card_pairs(card: Card) -> list[tuple[str, str]]:
     shots = f" in {len(card.segments)} segments" if len(card.segments) > 1 else ""
     return [("family", ", ".join(dict.fromkeys(one.family for one in card.segments)) + shots),
             ("model", header.model or "none needed"),
-            ("picture", f"{header.width}×{header.height} {header.pix_fmt}, {header.fps_num / header.fps_den:.6g} fps, "
-             f"{'full' if header.full_range else 'limited'} range, matrix {header.matrix}"),
+            ("picture", f"{header.width}×{header.height} {header.pix_fmt}, {header.fps_num / header.fps_den:.6g} fps"),
+            ("colour", f"{'full' if header.full_range else 'limited'} range, matrix {header.matrix}"),
             ("frames", f"{frames}, {duration}" if card.frames else "not known: the file was cut while written"),
             ("size", f"{card.bytes:,} bytes, {number(card.mbps)} Mbps"),
             ("chunks", f"{chunks}; {card.overhead_bytes:,} bytes of container"),
