@@ -133,12 +133,12 @@ def bench(clips: Annotated[list[Path], typer.Argument(metavar="CLIP…", help="V
     with progress_bar() as progress:
         found = measure(clips, chosen, cache=cache or default_cache(), threads=threads or os.cpu_count() or 1,
                         progress=progress)
-    drawn = draw(found, picture)
+    draw(found, picture)
     if json:
         emit({"curves": found.curves, "bd_rates": found.bd_rates, "picture": str(picture)})
     else:
         show(found, console())
-        console().print(f"picture: {drawn}", markup=False)
+        console().print(f"picture: {picture}", markup=False)
 
 
 # ---------------------------------------------------------------------- what they lean on

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.output import number, shown_path, table
+from cli.output import number, table
 from gpu_workers.codec.ladders import LADDERS, Ladder, ladder, ladder_of
+from lab.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from gpu_workers.codec.bench import Bench
     from gpu_workers.codec.measure.bdrate import Delta
     from lab.experiment import Experiment
+
+
+WIDTH, HEIGHT, HEADING = 760, 430, 34  # of one sequence's picture, in pixels
 
 
 def default_cache() -> Path:
@@ -40,6 +45,33 @@ def show(found: Bench, out: Console) -> None:
         out.print(table(*columns, title=sequence, rows=rows, right=columns[1:]))
     for anchor in dict.fromkeys(one.anchor for one in found.bd_rates):
         _show_bd_rates(found, anchor, sequences, out)
+
+
+def draw(found: Bench, target: Path) -> None:
+    """The curves of each sequence, one picture below the other, in one SVG file."""
+    from agents.chart import STYLE
+    sequences = list(dict.fromkeys(curve.sequence for curve in found.curves))
+    step = HEIGHT + HEADING
+    parts = [f'<g transform="translate(0 {nth * step})"><text x="8" y="22" font-family="system-ui,sans-serif" '
+             f'font-size="15" font-weight="600" fill="#6b6a66">{escape(sequence)}</text>'
+             f'<g transform="translate(0 {HEADING})">{_curves(found, sequence)}</g></g>'
+             for nth, sequence in enumerate(sequences)]
+    picture = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {step * len(sequences)}" '
+               f'width="{WIDTH}">{STYLE}{"".join(parts)}</svg>\n')
+    try:
+        target.write_text(picture)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {error.strerror}; name another with --svg") from None
+
+
+def _curves(found: Bench, sequence: str) -> str:
+    from agents.chart import Axis, Mark, Series
+    from agents.chart import draw as chart
+    series = [Series(name=curve.ladder, colour=nth, line="straight", marks=tuple(
+                     Mark(x=mbps, y=db, title=f"{curve.ladder}: {mbps:.3g} Mbps, {db:.2f} dB")
+                     for mbps, db in sorted(curve.rd)))
+              for nth, curve in enumerate((c for c in found.curves if c.sequence == sequence), 1)]
+    return chart(series, Axis(label="Mbps", log=True), Axis(label="PSNR-Y, dB"), width=WIDTH, height=HEIGHT)
 
 
 def _show_bd_rates(found: Bench, anchor: str, sequences: Sequence[str], out: Console) -> None:

@@ -26,8 +26,8 @@ class Different(AetherError):
 def reproduce(id: Annotated[str, typer.Argument(metavar="ID", help="An experiment that has finished.")],
               backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
     """Run an experiment again here and compare every number. Writes nothing into the laboratory."""
-    from cli.progress import progress_bar
     from cli.experiments import find
+    from cli.progress import progress_bar
     from gpu_workers.rerun import rerun
     from lab.judging.repetition import compare
     from lab.track import load_track
@@ -50,8 +50,8 @@ def reproduce(id: Annotated[str, typer.Argument(metavar="ID", help="An experimen
     if not ended_alike:
         raise Different(f"{before.id} ended as {_ending(before)}, and as {_ending(after)} now")
     if differing:
-        raise Different(f"{before.id} is not reproduced: {len(differing)} numbers differ; was it run with other encoders, "
-                        f"or changed by hand?")
+        raise Different(f"{before.id} is not reproduced: {len(differing)} numbers differ; was it run with other "
+                        f"encoders, or changed by hand?")
     if not json:
         console().print(f"{before.id} is reproduced: {_ending(after)}, {sum(p.equal is True for p in pairs)} numbers "
                         f"equal", markup=False)
@@ -61,9 +61,9 @@ def _check(experiment: Experiment, track: Track) -> None:
     if experiment.state != "finished" or experiment.outcome is None:
         raise UserError(f"{experiment.id} is {experiment.state}; only what has finished can be reproduced")
     if experiment.outcome.reason in ("harness_fault", "poison"):
-        raise UserError(f"{experiment.id} ended by a fault of the harness ({experiment.outcome.reason}), so without result")
+        raise UserError(f"{experiment.id} ended by a fault of the harness ({experiment.outcome.reason}): no result")
     if experiment.spec.protocol != track.protocol:
-        raise UserError(f"{experiment.id} was measured by protocol {experiment.spec.protocol}, and Aether measures here "
+        raise UserError(f"{experiment.id} was measured by protocol {experiment.spec.protocol}, Aether measures here "
                         f"by {track.protocol}; use the version that made it")
 
 
