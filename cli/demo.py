@@ -19,6 +19,7 @@ CLIPS = Path(__file__).resolve().parent.parent / "clips"
 FOLDER = "demo-lab"
 ROLES = ("train", "score", "confirm")
 MINUTES = 5.0
+THREADS = 2  # of each encoder
 
 SETTINGS = """# The settings of `aether demo`: a short run to a deadline, on the footage that ships with Aether.
 
@@ -50,9 +51,14 @@ def demo(
 
     The laboratory is ./demo-lab. Run again, it carries on where it stopped.
     """
-    cores = len(os.sched_getaffinity(0))
-    text = SETTINGS.format(minutes=minutes, workers=max(cores // 2, 1), threads=min(cores, 2)) + clips_text(CLIPS)
+    text = settings_text(minutes, len(os.sched_getaffinity(0)))
     return start(Plan(backend=f"local:./{FOLDER}", text=text, base=CLIPS, seed=seed, json=json))
+
+
+def settings_text(minutes: float, cores: int) -> str:
+    """Settings that fill so many cores for so many minutes."""
+    threads = min(cores, THREADS)
+    return SETTINGS.format(minutes=minutes, workers=min(cores // threads, 64), threads=threads) + clips_text(CLIPS)
 
 
 def clips_text(folder: Path) -> str:

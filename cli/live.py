@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.output import number, seconds
-from cli.watch import Best, EndedLine, MoneyLine, RunningLine, Status
+from cli.watch import Best, EndedLine, MoneyLine, Status
 from lab.money import usd
 
 BAR = 14  # columns
@@ -69,7 +69,7 @@ def best_lines(status: Status) -> list[RenderableType]:
 def goal_table(best: Best) -> Table:
     rows = _grid()
     for line in best.goals:
-        share = f"on {line.share:.0%} of the clips" if line.share is not None and line.status != "unknown" else line.why
+        share = f"met on {line.share:.0%} of the clips" if line.share is not None and not line.why else line.why
         rows.add_row(Text("  " + MARKS[line.status], style=STYLES[line.status]), line.goal,
                      Text(number(line.value), style=STYLES[line.status], justify="right"), Text(share, style="dim"))
     return rows
@@ -147,8 +147,3 @@ def _belief(best: Best) -> str:
 
 def _grid() -> Table:
     return Table(box=box.SIMPLE, show_header=False, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
-
-
-def running_words(line: RunningLine) -> str:
-    done = f" {line.done:.0%}" if line.done is not None else ""
-    return f"{line.id}  {line.phase or 'starting'}{done}  {line.what}"

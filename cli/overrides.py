@@ -21,8 +21,7 @@ def overridden(text: str, values: Mapping[tuple[str, str], Scalar]) -> str:
     replaced line by line."""
     for (table, key), value in values.items():
         text = _with_value(text, table, key, value)
-        found = tomllib.loads(text).get(table, {}).get(key)
-        if found != value:
+        if _value(text, table, key) != value:
             raise UserError(f"cannot override {table}.{key} in this settings file; write it as `{key} = …` under "
                             f"[{table}], or change it there")
     return text
@@ -35,6 +34,13 @@ def designer_values(name: str) -> dict[tuple[str, str], Scalar]:
         raise UserError(f"--designer {name!r}: there is {', '.join(sorted([*weights, 'control']))}")
     values: dict[tuple[str, str], Scalar] = {("designers", weight): float(weight == name) for weight in weights}
     return values | ({("designers", "control_share"): 1.0} if name == "control" else {})
+
+
+def _value(text: str, table: str, key: str) -> object:
+    try:
+        return tomllib.loads(text).get(table, {}).get(key)
+    except tomllib.TOMLDecodeError:  # the table stands there in another form
+        return None
 
 
 def _with_value(text: str, table: str, key: str, value: Scalar) -> str:

@@ -19,6 +19,7 @@ from lab.experiment import Experiment
 from lab.judging.pareto import Point, front
 
 ROWS = 10
+FEW = 100  # experiments that are drawn as marks; more become dots
 REPORT = "report.html"
 
 
@@ -126,7 +127,8 @@ def _show_picture(out: Console, watch: Watch, found: Summary) -> None:
     anchors = [(scores.mean.get(first.metric), scores.mean.get(second.metric))
                for scores in watch.view.anchors.values()]
     series = [
-        Series(name="explored", points=_pairs(scored, scored.keys() - on_front), style="blue"),
+        Series(name="explored", points=_pairs(scored, scored.keys() - on_front), style="blue",
+               mark="•" if len(scored) <= FEW else ""),
         Series(name="anchors", points=tuple((a, b) for a, b in anchors if a is not None and b is not None),
                style="yellow", mark="×"),
         Series(name="front", points=_pairs(scored, on_front), style="green", mark="●"),

@@ -1,0 +1,100 @@
+"""A person's word, the money and the settings: said once, they stand in the ledger."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.budget import money
+from cli.settings import changes
+from lab.backend import Backend, open_backend
+from lab.money import Entry
+from lab.settings import Settings, parse
+
+Said = Callable[..., str]
+
+
+def here() -> Backend:
+    return open_backend("local:lab")
+
+
+def test_pause_resume_and_stop_are_what_the_daemon_reads(lab: Path, said: Said) -> None:
+    for words, paused, stop in ((["pause"], True, ""), (["resume"], False, ""), (["stop"], False, "drain"),
+                                (["stop", "--now"], False, "now")):
+        told = said(*words)
+        control = here().ledger.office.control()
+        assert (control.paused, control.stop) == (paused, stop)
+        assert "no daemon runs here" in told
+    assert json.loads(said("pause", "--json"))["paused"] is True
+
+
+def test_the_months_cap_is_set_at_once_and_shown(lab: Path, said: Said) -> None:
+    spent = json.loads(said("budget", "show", "--json"))["budgets"][0]["spent"]
+    said("budget", "set", "7.5")
+    (month,) = json.loads(said("budget", "show", "--json"))["budgets"]
+    assert (month["cap"], month["spent"], month["free"]) == (7_500_000, spent, 7_500_000 - spent)
+    assert "$7.50" in said("budget", "show")
+
+
+def test_a_cap_below_what_is_spent_says_that_nothing_new_starts(lab: Path, said: Said) -> None:
+    assert "nothing new starts" in said("budget", "set", "0.000001")
+    assert "give dollars above zero" in said("budget", "set", "0", code=2)
+
+
+def test_settled_entries_are_counted_by_hour_day_and_month() -> None:
+    now = 1_700_000_000.0  # 14 November 2023, 22:13 UTC
+    ages = {"a": 60, "b": 2 * 3600, "c": 3 * 86400, "d": 30 * 86400}
+    entries = [Entry(key=key, amount=10 ** n, budgets=(), what="attempt", at=now - age)
+               for n, (key, age) in enumerate(ages.items())]
+    found = money((), entries, now)
+    assert (found.last_hour, found.last_day, found.by_what) == (1, 11, {"attempt": 111})
+
+
+def test_a_pushed_file_is_a_new_revision_and_the_same_file_is_not(lab: Path, said: Said) -> None:
+    before = here().ledger.office.control().settings
+    (lab / "aether.toml").write_text((lab / "aether.toml").read_text().replace("lease_s = 3.0", "lease_s = 4.0"))
+    assert "limits.lease_s: 3.0 → 4.0" in said("settings", "diff")
+    assert here().ledger.office.control().settings == before
+    told = said("settings", "push")
+    assert "limits.lease_s: 3.0 → 4.0" in told
+    assert f"revision {before + 1} is in force" in told
+    assert json.loads(said("settings", "push", "--json")) == {"revision": before + 1, "changed": []}
+
+
+def test_the_settings_in_force_can_be_shown_whole_and_earlier_ones_too(lab: Path, said: Said) -> None:
+    shown = json.loads(said("settings", "show", "--json"))
+    assert shown["settings"]["limits"]["experiments"] == 4
+    assert shown["settings"]["designers"]["control_share"] == 0.15
+    assert tomllib.loads(said("settings", "show"))["lab"]["name"] == "curves"
+    said("settings", "push")
+    assert "experiments = 4" in said("settings", "show", "--revision", "1")
+    assert "no settings revision 99" in said("settings", "show", "--revision", "99", code=2)
+
+
+def test_settings_that_are_wrong_are_refused_and_nothing_is_pushed(lab: Path, said: Said) -> None:
+    before = here().ledger.office.control().settings
+    (lab / "aether.toml").write_text("[limits]\nminutes = -3\n")
+    assert "aether.toml:2" in said("settings", "push", code=2)
+    assert here().ledger.office.control().settings == before
+    assert "`aether init` writes one" in said("settings", "push", "gone.toml", code=2)
+
+
+def test_only_values_count_as_a_difference() -> None:
+    assert changes(Settings(), parse("# a comment\n[limits]\nworkers = 1\n")) == {}
+    goal = '[[goals]]\nmetric = "bitrate_mbps"\nrelation = "<="\nvalue = 2.0\n'
+    assert set(changes(Settings(), parse(goal))) == {"goals"}
+
+
+def test_init_writes_a_file_that_is_every_default_and_never_over_another(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "aether.toml" in said("init")
+    assert parse((tmp_path / "aether.toml").read_text()) == Settings()
+    assert "--force replaces it" in said("init", code=2)
+    said("init", "--force")
+    said("init", "elsewhere")
+    assert (tmp_path / "elsewhere/aether.toml").exists()

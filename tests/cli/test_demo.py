@@ -1,0 +1,48 @@
+"""The demo: the shipped footage in its roles, under settings that end in time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.demo import CLIPS, clips_text, settings_text
+from lab.errors import UserError
+from lab.settings import parse
+from support.commands import environment
+
+
+def test_its_settings_are_sound_and_name_footage_for_every_role() -> None:
+    settings = parse(settings_text(5.0, cores=2))
+    assert {clip.role for clip in settings.clips} == {"train", "score", "confirm"}
+    assert all((CLIPS / clip.path).is_file() for clip in settings.clips)
+    assert not settings.limits.stop_at_goal
+    assert settings.limits.minutes == 5.0
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 64])
+def test_it_asks_for_no_more_threads_than_there_are_cores(cores: int) -> None:
+    limits = parse(settings_text(5.0, cores)).limits
+    assert 1 <= limits.workers * limits.threads <= cores
+
+
+def test_without_its_footage_it_says_where_to_run_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run `aether demo` from a checkout"):
+        clips_text(tmp_path)
+
+
+@pytest.mark.ci
+def test_it_measures_real_codecs_reports_and_carries_on(tmp_path: Path) -> None:
+    counts = []
+    for _ in range(2):
+        ran = subprocess.run([sys.executable, "-m", "cli.main", "demo", "--minutes", "1", "--json"], cwd=tmp_path,
+                             env=environment(), capture_output=True, text=True, timeout=240)
+        assert ran.returncode == 0, ran.stderr
+        summary = json.loads(ran.stdout)
+        assert (tmp_path / "demo-lab/report.html").stat().st_size > 1000
+        counts.append(summary["experiments"])
+    assert summary["front"]
+    assert 0 < counts[0] < counts[1]

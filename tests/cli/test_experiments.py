@@ -1,0 +1,132 @@
+"""`aether experiments`: everything that was kept can be read, by a person and by a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from lab.backend import open_backend
+from lab.experiment import Checkpoint, Experiment, Outcome
+from lab.local.backend import open_local
+
+Said = Callable[..., str]
+
+
+def experiments(purpose: str) -> list[Experiment]:
+    return [e for e in open_backend("local:lab").ledger.all_experiments() if e.purpose == purpose]
+
+
+def test_the_list_shows_each_with_its_objectives_and_its_cost(lab: Path, said: Said) -> None:
+    told = said("experiments", "list", "--limit", "100")
+    for experiment in open_backend("local:lab").ledger.all_experiments():
+        assert experiment.id in told
+    assert "coefficients" in told
+    assert "fit_db" in told
+    assert "anchor line" in told
+
+
+@pytest.mark.parametrize(("words", "kept"), [
+    (["--purpose", "anchor"], lambda e: e["purpose"] == "anchor"),
+    (["--state", "success"], lambda e: e["outcome"]["verdict"] == "success"),
+    (["--designer", "control"], lambda e: e["designer"] == "control"),
+])
+def test_the_list_can_be_narrowed(words: list[str], kept: Callable[[Any], bool], lab: Path, said: Said) -> None:
+    everything = json.loads(said("experiments", "list", "--limit", "100", "--json"))
+    narrowed = json.loads(said("experiments", "list", "--limit", "100", "--json", *words))
+    assert narrowed == [one for one in everything if kept(one)]
+
+
+def test_the_newest_are_shown_and_the_list_says_that_there_are_more(lab: Path, said: Said) -> None:
+    ids = [e.id for e in open_backend("local:lab").ledger.all_experiments()]
+    told = said("experiments", "list", "--limit", "2")
+    assert [line.split()[0] for line in told.splitlines() if line.startswith("e0")] == ids[-2:]
+    assert f"2 of {len(ids)} shown" in told
+
+
+def test_an_unknown_state_is_refused_with_those_there_are(lab: Path, said: Said) -> None:
+    assert "there is proposed, queued" in said("experiments", "list", "--state", "good", code=2)
+
+
+def test_show_has_the_specification_the_goals_every_metric_of_each_clip_the_attempts_and_the_files(
+        lab: Path, said: Said) -> None:
+    experiment = experiments("explore")[0]
+    told = said("experiments", "show", experiment.id)
+    assert experiment.fingerprint in told
+    for name, value in experiment.spec.params.items():
+        assert name in told
+        assert f"{value}" in told
+    assert experiment.outcome is not None
+    assert experiment.outcome.scores is not None
+    for metric in experiment.outcome.scores.mean:
+        assert metric in told
+    assert "held_out" in told
+    assert "fit_db >= 10" in told
+    assert experiment.attempts[0].worker in told
+    for left in experiment.checkpoints.values():
+        for hash in left.outputs.values():
+            assert hash in told
+    assert "gain_line_db" in told  # derived from the anchor
+
+
+def test_the_number_of_an_experiment_names_it(lab: Path, said: Said) -> None:
+    first = json.loads(said("experiments", "show", "1", "--json"))
+    assert first["experiment"]["id"] == "e00001"
+    assert first["cost_usd"] > 0
+    assert "no experiment" in said("experiments", "show", "999", code=2)
+
+
+def test_a_failed_one_shows_its_reason_and_its_logs_end_made_harmless(lab: Path, said: Said) -> None:
+    backend = open_local(lab / "lab")
+    log = backend.store.put_bytes(b"warming up\nTraceback: \x1b[2Jno such codec\n")
+    old = experiments("explore")[0]
+    failed = replace(old, state="finished", outcome=Outcome(verdict="failed", reason="crash", detail="encode: exit 1"),
+                     checkpoints={"encode": Checkpoint(outputs={"log.txt": log}, done=False)})
+    _overwrite(lab, failed)
+    told = said("experiments", "show", failed.id)
+    assert "failed: crash" in told
+    assert "encode: exit 1" in told
+    assert "no such codec" in told
+    assert "\x1b[2J" not in told
+    assert "no such codec" in json.loads(said("experiments", "show", failed.id, "--json"))["log_end"]
+
+
+def test_diff_tells_what_differs_and_which_is_better(lab: Path, said: Said) -> None:
+    a, b = experiments("explore")[:2]
+    found = json.loads(said("experiments", "diff", a.id, b.id, "--json"))
+    params = {pair["name"] for pair in found["spec"]}
+    assert {name for name in a.spec.params if a.spec.params[name] != b.spec.params.get(name)} <= params
+    assert found["comparable"]
+    fit = next(pair for pair in found["metrics"] if pair["metric"] == "fit_db")
+    assert fit["change"] == pytest.approx(fit["b"] - fit["a"])
+    assert fit["better"] == (b.id if fit["change"] > 0 else a.id if fit["change"] < 0 else "")
+    assert a.id in said("experiments", "diff", a.id, b.id)
+
+
+def test_numbers_of_two_clip_sets_are_not_set_against_each_other(lab: Path, said: Said) -> None:
+    explored = experiments("explore")[0]
+    other = replace(explored, id="e99999", spec=replace(explored.spec, clips="f" * 64))
+    _overwrite(lab, other)
+    found = json.loads(said("experiments", "diff", explored.id, other.id, "--json"))
+    assert not found["comparable"]
+    assert all(pair["change"] is None for pair in found["metrics"])
+    assert "no number of one says anything" in said("experiments", "diff", explored.id, other.id)
+
+
+def test_cancelling_ends_one_that_waits_and_refuses_one_that_has_ended(lab: Path, said: Said) -> None:
+    waiting = replace(experiments("explore")[0], id="e99999", state="queued", outcome=None, attempts=())
+    _overwrite(lab, waiting)
+    assert "e99999 is cancelled" in said("experiments", "cancel", "e99999", "--why", "a better idea")
+    assert open_backend("local:lab").ledger.experiment("e99999").state == "cancelled"
+    assert "nothing to cancel" in said("experiments", "cancel", "1", code=2)
+
+
+def _overwrite(lab: Path, experiment: Experiment) -> None:
+    """As if it had come to this."""
+    open_local(lab / "lab").ledger.table.set("experiment", experiment.id, msgspec.json.encode(experiment),
+                                             tag=experiment.state)
