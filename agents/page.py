@@ -32,7 +32,7 @@ def compose_html(data: ReportData) -> str:
     template = _environment().get_template("report.html.j2")
     return template.render(
         data=data, style=Markup((TEMPLATES / "report.css").read_text()), headline=telling.headline(data),
-        status=telling.status(data), goals=[_goal(v, data) for v in data.best.verdicts] if data.best else [],
+        status=telling.status(data), goals=[_goal(v, data.best, data) for v in data.best.verdicts] if data.best else [],
         best=_best(data.best, data) if data.best else None, pictures=_pictures(data), legend=series(data),
         front=[_front_row(row, data) for row in _front(data)], front_size=len(data.front),
         outcomes=telling.outcomes(data), failures=telling.failures(data),
@@ -57,15 +57,15 @@ def _pictures(data: ReportData) -> list[tuple[str, Markup]]:
     return [(name, Markup(svg)) for name, svg in made.items() if svg]
 
 
-def _goal(verdict: GoalVerdict, data: ReportData) -> dict[str, Any]:
+def _goal(verdict: GoalVerdict, best: Best, data: ReportData) -> dict[str, Any]:
     metric = data.track.metric(verdict.goal.metric)
     value = "–" if verdict.value is None else words.number(verdict.value)
-    clips = len(data.best.scores.clips) if data.best else 0
+    clips = len(best.scores.clips)
     return {"metric": metric, "value": value, "unit": metric.unit if verdict.value is not None else "",
             "asked": telling.asked(verdict, data.track), "status": verdict.status,
-            "mark": telling.MARKS[verdict.status], "why": verdict.why, "share": verdict.share,
+            "mark": telling.MARKS[verdict.status], "why": telling.reason(verdict, best), "share": verdict.share,
             "clips": f"{round((verdict.share or 0) * clips)} of {words.count(clips, 'clip')}",
-            "confirmed": telling.confirmed_as(data.best, verdict, data.track) if data.best else ""}
+            "confirmed": telling.confirmed_as(best, verdict, data.track)}
 
 
 def _best(best: Best, data: ReportData) -> dict[str, Any]:

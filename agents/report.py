@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from agents import telling
 from agents.data import Best, ReportData
-from agents.words import configuration, count, moment, shortened
+from agents.words import configuration, count, moment, plain, shortened
 from lab.money import usd
 
 COLUMNS = 78
@@ -17,7 +17,7 @@ MOST_FRONT, MOST_FAILURES, MOST_METRICS = 8, 4, 8
 
 def compose(data: ReportData) -> tuple[str, str]:
     """(subject, text)."""
-    lines = [*_first_three(data), "", f"{moment(data.now)}, {data.why}"]
+    lines = [*_first_three(data), "", shortened(f"{moment(data.now)}, {data.why}", COLUMNS)]
     sections = {
         "Status": [data.lab.daemon, *_running(data)],
         "Best so far": _best(data),
@@ -61,7 +61,7 @@ def _best(data: ReportData) -> list[str]:
              configuration(best.experiment.spec.family, best.experiment.spec.params)]
     for verdict in best.verdicts:
         again = telling.confirmed_as(best, verdict, track)
-        lines.append(f"{telling.goal_line(verdict, track)}; asked {telling.asked(verdict, track)}"
+        lines.append(f"{telling.goal_line(verdict, best, track)}; asked {telling.asked(verdict, track)}"
                      + (f"; confirmed as {again}" if again else ""))
     lines += [f"{metric.name} {told}" for metric, told in telling.savings(best, track)[:MOST_METRICS]]
     return [*lines, *_around(data, best)]
@@ -90,5 +90,5 @@ def _experiments(data: ReportData) -> list[str]:
 
 
 def _bullets(lines: Iterable[str]) -> list[str]:
-    return [part for line in lines
-            for part in wrap(line, COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)]
+    return [part for line in lines for part in wrap(plain(line), COLUMNS, initial_indent="  ",
+                                                    subsequent_indent="    ", break_on_hyphens=False)]

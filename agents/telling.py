@@ -44,12 +44,23 @@ def goal_short(verdict: GoalVerdict) -> str:
     return f"{verdict.goal.metric}{value} {MARKS[verdict.status]}"
 
 
-def goal_line(verdict: GoalVerdict, track: Track) -> str:
+def goal_line(verdict: GoalVerdict, best: Best, track: Track) -> str:
     """bitrate_mbps 0.836 Mbps: met, on 50 % of the clips."""
-    goal, unit = verdict.goal, track.metric(verdict.goal.metric).unit
-    if verdict.value is None:
-        return f"{goal.metric}: {MARKS[verdict.status]}" + (f", {verdict.why}" if verdict.why else "")
-    return f"{goal.metric} {quantity(verdict.value, unit)}: {MARKS[verdict.status]}{share(verdict)}"
+    goal, why = verdict.goal, reason(verdict, best)
+    value = quantity(verdict.value, track.metric(goal.metric).unit) if verdict.value is not None else ""
+    told = f"{goal.metric} {value}".rstrip() + f": {MARKS[verdict.status]}"
+    return told + (f", {why}" if why else share(verdict))
+
+
+def reason(verdict: GoalVerdict, best: Best) -> str:
+    """Why there is no verdict; of a figure that is only claimed, what it claims."""
+    name = verdict.goal.metric
+    claim = best.scores.mean.get(name)
+    if verdict.status == "unknown" and best.scores.provenance.get(name) == "claimed" and claim is not None:
+        return f"{verdict.why} (the claim: {number(claim)})"
+    if verdict.status == "not_applicable":
+        return best.scores.why.get(name, "").removeprefix("not applicable: ")
+    return verdict.why
 
 
 def asked(verdict: GoalVerdict, track: Track) -> str:

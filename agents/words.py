@@ -66,7 +66,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def plain(text: str) -> str:
+    """One line without control characters: what a candidate wrote must not speak to a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def shortened(text: str, most: int) -> str:
-    """One line of at most so many characters."""
-    line = " ".join(text.split())
+    """One plain line of at most so many characters."""
+    line = plain(text)
     return line if len(line) <= most else line[:most - 1].rstrip() + "…"
