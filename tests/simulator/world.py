@@ -1,0 +1,356 @@
+"""A laboratory in virtual time: real daemons, workers, ledger, journal and store, on machines where everything fails.
+
+One seed is one world: it draws the weather, the people and the accidents. Every event is written to a log, whose hash
+is the same whenever the seed is; after each event the invariants are checked. When enough experiments were proposed
+the faults stop, and everything must end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import logging
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import structlog
+
+from lab.local.table import SqliteTable
+from lab.table import Write
+from simulator.disk import Disk
+from simulator.invariants import Broken, Checker
+from simulator.lines import Killed
+from simulator.machine import SimRunning
+from simulator.people import Meddler, Person
+from simulator.staff import BEAT_S, GRACE_S, LEASE_S, DaemonProcess, Process, WorkerProcess
+from simulator.weather import CALM, drawn, rhythm
+
+HOUR_S = 3600.0
+GRAIN_S = 4.0  # a process that asks to be called again soon is called this much later: nothing looks faster here
+START = 1_795_996_800.0  # 2026-11-30T00:00 UTC, a day before a month ends
+PATIENCE_S = 6 * HOUR_S  # of virtual time, for everything to end once the faults have stopped
+TAIL = 400  # lines of the log that are kept to be read
+
+
+class World:
+    """`run()` raises Broken where an invariant does not hold; `digest` is the hash of the event log."""
+
+    def __init__(self, seed: int, experiments: int = 200) -> None:
+        self.seed, self.wanted, self.rng = seed, experiments, Random(seed)
+        self.now = self.asleep = 0.0
+        self.faults: Counter[str] = Counter()
+        self.sometimes: Counter[str] = Counter()
+        self.tail: list[str] = []
+        self._log = hashlib.sha256()
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbered = self._names = 0
+        self._once: set[Hashable] = set()
+        self._wall_offset = self.rng.uniform(0, 24 * HOUR_S)
+        self._inside = False  # an interleaved step
+        self.locks = self.rng.random() < 0.5  # SQLite's way; else DynamoDB's
+        self.table, self.disk = SqliteTable(":memory:"), Disk(self.rng)
+        self.weather, self.rhythm = drawn(self.rng), rhythm(self.rng)
+        self.goal = self.rng.random() < 0.2
+        self.budget_usd = self.rng.choice((0.5, 2.0, 500.0))
+        self.authors: dict[int, str] = {}  # change → who committed it
+        self.phases: list[SimRunning] = []
+        self.started: dict[tuple[str, str], int] = {}
+        self.deliveries: list[tuple[str, str]] = []
+        self.crew: list[Process] = []
+        self.checker = Checker(self)
+        self.person, self.meddler = Person(self), Meddler(self)
+        self.calm = False
+
+    # ------------------------------------------------------------------ what the others ask
+
+    @property
+    def awake(self) -> float:
+        """Seconds in which the machines were not suspended."""
+        return self.now - self.asleep
+
+    def wall(self) -> float:
+        return START + self._wall_offset + self.now
+
+    def strikes(self, fault: str) -> bool:
+        chance: float = getattr(self.weather, fault)
+        if chance and self.rng.random() < chance:
+            self.faults[fault] += 1
+            self.note(fault)
+            return True
+        return False
+
+    def saw(self, what: str) -> None:
+        self.sometimes[what] += 1
+
+    def saw_once(self, key: Hashable, what: str, proof: tuple[str, str, int]) -> None:
+        """If the phase that `proof` names was run by an earlier attempt, and not by this one."""
+        id, phase, fence = proof
+        if key not in self._once and self.started.get((id, phase), fence) < fence:
+            self._once.add(key)
+            self.saw(what)
+
+    def note(self, line: str) -> None:
+        line = f"{self.now:.6f} {line}\n"
+        self._log.update(line.encode())
+        self.tail.append(line)
+        if len(self.tail) > 2 * TAIL:
+            del self.tail[:TAIL]
+
+    @property
+    def digest(self) -> str:
+        return self._log.hexdigest()
+
+    def at(self, when: float, what: Callable[[], None]) -> None:
+        self._numbered += 1
+        heapq.heappush(self._events, (when, self._numbered, what))
+
+    def later(self, what: Callable[[], None], within_s: float) -> None:
+        self.at(self.now + self.rng.uniform(0, within_s), lambda: self._guarded("later", what))
+
+    def committed(self, owner: str, writes: Sequence[Write]) -> None:
+        for write in writes:
+            if write.kind == "change":
+                self.authors[int(write.id)] = owner
+
+    def beaten(self, kind: str, id: str) -> None:
+        if kind == "beat" and not id.startswith("daemon"):
+            experiment, _, fence = id.partition(".")
+            self.checker.beat((experiment, int(fence)))
+
+    def interleave(self, owner: str) -> None:
+        """Between a decision and its commit another process acts."""
+        if self._inside or owner == "meddler" or not self.strikes("interleaved"):
+            return
+        others = [p for p in self.crew if p.name != owner]
+        self._inside = True
+        try:
+            if not others or self.rng.random() < 0.2:
+                self._guarded("person", self.person.act)
+            else:
+                self._step(self.rng.choice(others))
+        finally:
+            self._inside = False
+
+    def settings_text(self, quota: int | None = None) -> str:
+        limit = f"experiments = {quota}\n" if quota else ""
+        return (f"[budget]\nmonthly_usd = {self.budget_usd}\n[prices]\ncpu_usd_h = 1.0\n[designers]\nevolution = 0.0\n"
+                f"[limits]\nworkers = 4\nlease_s = {LEASE_S}\nbeat_s = {BEAT_S}\ngrace_s = {GRACE_S}\n{limit}"
+                f"stop_at_goal = {str(self.goal and not quota).lower()}\n")
+
+    def settings(self) -> Any:
+        from lab.settings import parse
+        return parse(self.settings_text(1 if self.calm else None))
+
+    # ------------------------------------------------------------------ running
+
+    def run(self) -> None:
+        with silenced(self):
+            self._hire()
+            self._let_things_happen()
+            while not self.calm:
+                self._next()
+                if len(self.checker.experiments) >= self.wanted or self.now > 48 * HOUR_S:
+                    self._calm_down()
+            self._until_everything_ended()
+
+    def _next(self) -> None:
+        self.now, _, what = heapq.heappop(self._events)
+        what()
+        self.checker.look()
+
+    def _hire(self) -> None:
+        for _ in range(4):
+            self._start_worker()
+        self._start_daemon()
+
+    def _let_things_happen(self) -> None:
+        rhythm = self.rhythm
+        for mean, what in ((rhythm.worker_killed, self._kill_worker), (rhythm.worker_noticed, self._notice_worker),
+                           (rhythm.daemon_killed, self._kill_daemon), (rhythm.power_cut, self._cut_power),
+                           (rhythm.suspended, self._suspend), (rhythm.clock_jumps, self._jump_clock),
+                           (rhythm.cut_off, self._cut_off), (rhythm.person, self.person.act),
+                           (rhythm.meddler, self.meddler.act), (rhythm.rival, self._rival)):
+            if mean < float("inf"):
+                self._every(mean, what)
+
+    def _every(self, mean: float, what: Callable[[], None]) -> None:
+        def happen() -> None:
+            if not self.calm:
+                self.note(what.__name__)
+                self._guarded(what.__name__, what)
+                self._every(mean, what)
+        self.at(self.now + self.rng.expovariate(1 / mean), happen)
+
+    def _guarded(self, name: str, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except Killed as killed:
+            self.note(f"{name} was killed: {killed}")
+
+    def _calm_down(self) -> None:
+        self.note("the faults stop")
+        self.calm, self.weather = True, CALM
+        for process in [*self.crew, self.person, self.meddler]:
+            process.line.cut_until = 0.0
+        self.person.raise_budget()
+        self.person.push(self.settings_text(1))
+        self.person.resume()
+
+    def _until_everything_ended(self) -> None:
+        deadline = self.now + PATIENCE_S
+        while not self.checker.all_ended():
+            if self.now > deadline or not self._events:
+                raise Broken(10, f"not everything has ended: {self.checker.what_lives()}")
+            self._next()
+        self.checker.finish()
+
+    # ------------------------------------------------------------------ processes
+
+    def _name(self, kind: str) -> str:
+        self._names += 1
+        return f"{kind}{self._names}"
+
+    def _start_worker(self) -> None:
+        self._employ(WorkerProcess(self, self._name("w")))
+
+    def _start_daemon(self) -> None:
+        """The supervisor's: with proof of the last one's death where one machine can have it, else patiently."""
+        if self.checker.all_ended():
+            return
+        lease = self.checker.lease
+        dead = lease is not None and not any(p.name == lease.holder for p in self.crew)
+        proof = (lease.epoch, self.person_beat(lease.epoch)) if self.locks and dead and lease is not None else None
+        self._employ(DaemonProcess(self, self._name("d"), patient=not self.locks, proof=proof))
+
+    def person_beat(self, epoch: int) -> int:
+        import msgspec
+
+        from lab.control import Beat
+        record = self.table.get("beat", f"daemon.{epoch}")
+        return msgspec.json.decode(record.body, type=Beat).n if record else 0
+
+    def _rival(self) -> None:
+        """A second daemon: refused where one machine shows that the first lives, else it waits for silence."""
+        if len(self._daemons()) < 2:
+            self._employ(DaemonProcess(self, self._name("d"), patient=not self.locks))
+
+    def _employ(self, process: Process) -> None:
+        self.note(f"{process.name} starts")
+        self.crew.append(process)
+        self._wake(process, self.rng.uniform(0, 2.0))
+
+    def _wake(self, process: Process, delay: float) -> None:
+        process.turn += 1
+        turn = process.turn
+
+        def call() -> None:
+            if process.alive and process.turn == turn:
+                self._step(process)
+        self.at(self.now + delay, call)
+
+    def _step(self, process: Process) -> None:
+        try:
+            delay = process.step()
+        except Killed as killed:
+            self.note(f"{process.name} was killed {killed}")
+            self._end(process)
+            return
+        if process.over:
+            self._end(process)
+            return
+        if delay > 0:
+            delay = max(delay, GRAIN_S) * self.rng.uniform(1.0, 1.1)
+        if self.strikes("step_late"):
+            delay += self.rng.uniform(0, 5.0 if isinstance(process, WorkerProcess) else 50.0)
+        self._wake(process, delay + 0.01)
+
+    def _end(self, process: Process) -> None:
+        process.end()
+        self.crew.remove(process)
+        if isinstance(process, WorkerProcess):
+            self.at(self.now + self.rng.uniform(1, 60), self._start_worker)
+        elif not self._daemons():
+            self.at(self.now + self.rng.uniform(1, 60), self._supervise)
+        if isinstance(process, DaemonProcess) and process.daemon.left:
+            self._think_again(process.daemon.why)
+
+    def _think_again(self, why: str) -> None:
+        """A run came to its end before the world did: the person takes away what ended it."""
+        if "budget" in why:
+            self.later(self.person.raise_budget, 60.0)
+        elif "goal" in why:
+            self.goal = False
+            self.later(lambda: self.person.push(self.settings_text()), 60.0)
+
+    def _supervise(self) -> None:
+        if not self._daemons():
+            self._start_daemon()
+
+    def _daemons(self) -> list[DaemonProcess]:
+        return [p for p in self.crew if isinstance(p, DaemonProcess)]
+
+    def _workers(self) -> list[WorkerProcess]:
+        return [p for p in self.crew if isinstance(p, WorkerProcess)]
+
+    # ------------------------------------------------------------------ accidents
+
+    def _struck(self, what: str) -> None:
+        self.faults[what] += 1
+
+    def _kill_worker(self) -> None:
+        if self._workers():
+            self._struck("worker killed")
+            self._end(self.rng.choice(self._workers()))
+
+    def _notice_worker(self) -> None:
+        if self._workers():
+            self._struck("worker noticed")
+            self.rng.choice(self._workers()).worker.interrupt("the machine is taken back")
+
+    def _kill_daemon(self) -> None:
+        if self._daemons():
+            self._struck("daemon killed")
+            self._end(self.rng.choice(self._daemons()))
+
+    def _cut_power(self) -> None:
+        """One machine: all its processes die, and files that were not synced are torn."""
+        if self.locks:
+            self._struck("power cut")
+            for process in list(self.crew):
+                self._end(process)
+            self.sometimes["a file was torn"] += self.disk.power_cut()
+
+    def _suspend(self) -> None:
+        """All machines sleep; their clocks do not. Nothing happens meanwhile."""
+        self._struck("suspended")
+        seconds = self.rng.uniform(10, 400)
+        self._events = [(when + seconds, number, what) for when, number, what in self._events]
+        self.now += seconds
+        self.asleep += seconds
+
+    def _jump_clock(self) -> None:
+        self._struck("clock jumped")
+        self._wall_offset += self.rng.choice((-HOUR_S, HOUR_S, self.rng.uniform(-HOUR_S, HOUR_S)))
+
+    def _cut_off(self) -> None:
+        if self.crew:
+            self._struck("cut off")
+            self.rng.choice(self.crew).line.cut_until = self.now + self.rng.expovariate(1 / 80)
+
+
+@contextmanager
+def silenced(world: World) -> Iterator[None]:
+    """The product's log is counted instead of printed: it says which paths were walked."""
+    def count(_: Any, __: str, event: dict[str, Any]) -> Any:
+        world.checker.told(event)
+        raise structlog.DropEvent
+    before = structlog.get_config()
+    structlog.configure(processors=[count], wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+                        cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
