@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, open_lab, shown_path
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, open_lab
 from lab.errors import NotFound
 
 if TYPE_CHECKING:

@@ -17,14 +17,15 @@ from pathlib import Path
 import msgspec
 
 from lab.control import Change
-from lab.errors import UserError
+from lab.errors import Damaged, NotFound, UserError
 from lab.files import sync_folder
 from lab.local.journal import Journal
 from lab.local.salvage import Key, Knowledge, Rows, change_record, head_record
+from lab.local.store import FileStore
 from lab.local.table import SqliteTable
 from lab.transaction import HEAD
 
-DATABASE, JOURNAL, DAEMON_LOCK = "ledger.db", "journal.jsonl", "daemon.lock"
+DATABASE, JOURNAL, STORE, DAEMON_LOCK = "ledger.db", "journal.jsonl", "store", "daemon.lock"
 EPHEMERAL = frozenset({"beat"})  # heartbeats: set again every few seconds, and in no change
 PAGE = 500
 
@@ -80,6 +81,28 @@ def repair(folder: Path, stamp: str, pruned: int = 0) -> Repair:
     return Repair(restored=tuple(restored), not_restored=lines, kept_aside=str(aside))
 
 
+def damaged_files(store: FileStore) -> list[str]:
+    """Hashes of stored files whose bytes are others. Reads the whole store, one file at a time."""
+    found = []
+    for hash, _, _ in store.hashes():
+        try:
+            store.read(hash)
+        except Damaged:
+            found.append(hash)
+        except NotFound:  # swept meanwhile
+            continue
+    return found
+
+
+def set_aside(folder: Path, hashes: Sequence[str], stamp: str) -> None:
+    """Damaged files out of the store, so that the same content can be stored again."""
+    aside = folder / f"damaged-{stamp}"
+    aside.mkdir(exist_ok=True)
+    for hash in hashes:
+        os.replace(folder / STORE / "objects" / hash[:2] / hash[2:], aside / hash)
+    sync_folder(aside)
+
+
 def _examination(known: Knowledge, pruned: int) -> Examination:
     return Examination(complaint=known.complaint, damaged=tuple(known.damaged), lost=tuple(known.lost(pruned)),
                        changes=known.last, lag=max(known.last - known.journal_last, 0), bad_lines=known.bad_lines,
@@ -119,7 +142,7 @@ def _not_restored(found: Examination, known: Knowledge) -> Iterator[str]:
 def _exchange(folder: Path, fresh: Path, aside: Path) -> None:
     """The damaged files are safe aside before the new one takes their place. A write-ahead log must never meet a
     database that it does not belong to."""
-    aside.mkdir()
+    aside.mkdir(exist_ok=True)
     old = folder / DATABASE
     for path in (old, *_companions(old), folder / JOURNAL):
         if path.exists():

@@ -1,0 +1,141 @@
+"""`aether doctor`: looks at this machine and at the laboratory, one line a finding with its fix, and repairs records.
+
+Exit code 0 where all is well, 1 where something is left to mend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import checks
+from cli.checks import REPAIR, Check, bad
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, open_lab, table
+from lab.errors import AetherError
+
+if TYPE_CHECKING:
+    from lab.local.doctor import Repair
+
+SIGNS = {"ok": "✓", "note": "·", "bad": "✗"}
+STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
+
+
+def doctor(repair: Annotated[bool, typer.Option("--repair", help="Restore damaged records from the journal; what is "
+                                                "damaged is kept aside.")] = False,
+           metrics: Annotated[bool, typer.Option("--metrics", help="Each metric's definition and source.")] = False,
+           backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """Check this machine and the laboratory; repair from the journal."""
+    if metrics:
+        _show_metrics(json)
+        return
+    found: list[Check] = []
+    for check in _all(backend, repair):
+        found.append(check)
+        if not json:
+            _say(check)
+    wrong = sum(check.level == "bad" for check in found)
+    if json:
+        emit({"well": not wrong, "checks": found})
+    else:
+        console().print(f"{wrong} to mend" if wrong else "all is well", markup=False)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _all(address: str, repair: bool) -> Iterator[Check]:
+    yield from checks.machine()
+    folder = Path(address.partition(":")[2])
+    if not address.startswith("local:") or not _is_lab(folder):
+        yield Check(name="laboratory", found=f"none at {address}; `aether run` makes one", level="note")
+        return
+    yield from checks.folder(folder)
+    try:
+        yield from _records(folder, repair)
+        lab = open_lab(address)
+    except AetherError as error:
+        yield bad("laboratory", str(error), REPAIR)
+        return
+    yield from checks.contents(lab)
+    yield from _files(address, folder, repair)
+
+
+def _is_lab(folder: Path) -> bool:
+    from lab.local.doctor import DATABASE, JOURNAL
+    return any((folder / name).exists() for name in (DATABASE, JOURNAL))
+
+
+def _records(folder: Path, repair: bool) -> Iterator[Check]:
+    from cli.gc import PRUNED
+    from lab.local import doctor
+    from lab.local.store import FileStore
+    pruned = int(FileStore(folder / doctor.STORE).pointer(PRUNED) or 0)
+    found = doctor.examine(folder, pruned)
+    if repair and not found.sound:
+        yield from _repaired(doctor.repair(folder, _stamp(), pruned))
+        found = doctor.examine(folder, pruned)
+    yield from checks.records(found)
+
+
+def _repaired(done: Repair) -> Iterator[Check]:
+    answers = sum(kind == "op" for kind, _, _ in done.restored)
+    for kind, id, n in done.restored:
+        if kind != "op":
+            yield Check(name="restored", found=f"{kind} {id} as of change {n}")
+    if answers:
+        yield Check(name="restored", found=f"{answers} answers to calls")
+    for line in done.not_restored:
+        yield Check(name="not restored", found=line, level="note")
+    yield Check(name="kept aside", found=f"the damaged files, in {done.kept_aside}", level="note")
+
+
+def _files(address: str, folder: Path, repair: bool) -> Iterator[Check]:
+    """Every file of the store against its hash."""
+    from lab.local import doctor
+    from lab.local.store import FileStore
+    damaged = doctor.damaged_files(FileStore(folder / doctor.STORE))
+    if not damaged:
+        yield Check(name="files", found="every stored file matches its hash")
+        return
+    for name in checks.needed_by(open_lab(address), damaged):
+        yield bad("files", f"{name} does not match its hash", "set aside" if repair else REPAIR)
+    if repair:
+        stamp = _stamp()
+        doctor.set_aside(folder, damaged, stamp)
+        yield Check(name="kept aside", found=f"{len(damaged)} files, in {folder / f'damaged-{stamp}'}; clips can be "
+                                             f"added again now", level="note")
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+
+
+def _say(check: Check) -> None:
+    from rich.text import Text
+    line = Text(f"{SIGNS[check.level]} ", style=STYLES[check.level]).append(f"{check.name:<13} ", style="bold")
+    line.append(check.found, style="")
+    console().print(line, soft_wrap=True)
+    if check.level == "bad":
+        console().print(f"  {'':<13} → {check.fix}", markup=False, soft_wrap=True)
+
+
+def _show_metrics(json: bool) -> None:
+    from importlib.metadata import entry_points
+
+    from lab.track import load_track
+    tracks = [load_track(point.name) for point in sorted(entry_points(group="aether.tracks"), key=lambda p: p.name)]
+    if json:
+        emit({track.name: track.metrics for track in tracks})
+        return
+    for track in tracks:
+        rows = [(metric.name, metric.unit, _arrow(metric.better), metric.definition, metric.source)
+                for metric in track.metrics]
+        console().print(table("metric", "unit", "better", "definition", "source", title=f"track {track.name}",
+                              rows=rows))
+
+
+def _arrow(better: str) -> str:
+    return {"lower": "↓", "higher": "↑"}.get(better, "")
