@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import typer
@@ -17,17 +18,21 @@ from rich.live import Live
 
 from cli.children import Child
 from cli.live import RunLine, live, plain
+from cli.logtail import LogTail
 from cli.output import console, emit
 from cli.run import Plan
 from cli.summary import conclude, show
 from cli.supervisor import Supervisor
 from cli.watch import Watch
 from lab.backend import Backend
+from lab.errors import Unavailable
 from lab.settings import Settings
 
 LOOK_S = 0.5
 INTERRUPTED = 130
-NOTICE = "{} has changed; this run keeps its settings until `aether settings push`"
+WARNING_S = 30.0  # how long a warning is shown
+NOT_IN_FORCE = "{} has changed; this run keeps its settings until `aether settings push`"
+HANDING_BACK = "handing work back; Ctrl-C again ends at once"
 
 
 class Screen(Protocol):
@@ -53,7 +58,7 @@ class Lines:
     def show(self, watch: Watch, ended: list[str], run: RunLine) -> None:
         for id in ended:
             self._say(f"{run.elapsed_s:7.1f} s  {plain(watch.ended(watch.ledger.experiment(id)))}")
-        for word in (run.ending, run.notice):
+        for word in (run.ending, *run.notices):
             if word and word not in self._told:
                 self._told.add(word)
                 self._say(word)
@@ -62,12 +67,59 @@ class Lines:
         typer.echo(line, err=self._errors)
 
 
+class Attendant:
+    """What the loop knows between two looks."""
+
+    def __init__(self, backend: Backend, plan: Plan, logs: Path) -> None:
+        self.watch, self._plan = Watch(backend), plan
+        self._began, self.from_count = time.monotonic(), len(self.watch.view.explored)
+        self._logs, self._warning, self._warned = LogTail(logs), "", 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def look(self, screen: Screen, told: bool) -> None:
+        """Take in what is new and show it. A ledger that cannot be read now is said, and read again later."""
+        try:
+            ended = self.watch.refresh()
+            self._hear(self._logs.warnings())
+            screen.show(self.watch, ended, self._run_line(told))
+        except (Unavailable, OSError) as error:
+            self._hear([str(error)])
+
+    def _hear(self, warnings: list[str]) -> None:
+        if warnings:
+            self._warning, self._warned = warnings[-1], time.monotonic()
+        elif time.monotonic() - self._warned > WARNING_S:
+            self._warning = ""
+
+    def _run_line(self, told: bool) -> RunLine:
+        watch, limits = self.watch, self.watch.settings.limits
+        ending = HANDING_BACK if told else "ending" if watch.view.control.stop else ""
+        ended = sum(id in watch.view.ended for id in watch.view.explored[self.from_count:])
+        notices = [NOT_IN_FORCE.format(self._plan.file)] if self._edited() else []
+        return RunLine(elapsed_s=self.elapsed_s, minutes=limits.minutes, experiments=limits.experiments, done=ended,
+                       ending=ending, notices=(*notices, *([self._warning] if self._warning else [])))
+
+    def _edited(self) -> bool:
+        """Whether the settings file says neither what it said at the start nor what is in force."""
+        if self._plan.file is None:
+            return False
+        try:
+            text = self._plan.file.read_text()
+        except (OSError, UnicodeDecodeError):
+            return False
+        pushed = self.watch.ledger.office.settings(self.watch.view.control.settings)
+        return text != self._plan.read and (pushed is None or text != pushed.text)
+
+
 def attend(backend: Backend, settings: Settings, plan: Plan) -> int:
     """Run to the end; gives the exit code. A second Ctrl-C kills everything at once."""
-    watch, out = Watch(backend), console()
-    began, from_count = time.monotonic(), len(watch.view.explored)
     assert backend.folder is not None
-    supervisor = Supervisor(Child, backend.address, backend.folder / "logs", settings.limits.workers, plan.seed,
+    logs, out = backend.folder / "logs", console()
+    attendant = Attendant(backend, plan, logs)
+    supervisor = Supervisor(Child, backend.address, logs, settings.limits.workers, plan.seed,
                             lambda pid: _holds(backend, pid))
     try:
         with interrupts() as told, _screen(out, plan.json) as screen:
@@ -75,16 +127,15 @@ def attend(backend: Backend, settings: Settings, plan: Plan) -> int:
                 supervisor.poll()
                 if told:
                     supervisor.stop()
-                run = _run_line(watch, plan, time.monotonic() - began, from_count, bool(told))
-                screen.show(watch, watch.refresh(), run)
+                attendant.look(screen, bool(told))
                 time.sleep(LOOK_S)
             supervisor.close()
-            screen.show(watch, watch.refresh(), _run_line(watch, plan, time.monotonic() - began, from_count, False))
+            attendant.look(screen, bool(told))
     except KeyboardInterrupt:
         supervisor.kill()
         typer.echo("ended at once; `aether run` carries on where it stopped", err=True)
         return INTERRUPTED
-    return _end(out, watch, supervisor, plan, time.monotonic() - began, from_count)
+    return _end(out, attendant, supervisor, plan)
 
 
 @contextmanager
@@ -113,34 +164,18 @@ def _screen(out: Console, json: bool) -> Iterator[Screen]:
         yield Lively(drawn)
 
 
-def _run_line(watch: Watch, plan: Plan, elapsed_s: float, from_count: int, told: bool) -> RunLine:
-    limits, stop = watch.settings.limits, watch.view.control.stop
-    ending = "handing work back; Ctrl-C again ends at once" if told else "ending" if stop else ""
-    ended = sum(id in watch.view.ended for id in watch.view.explored[from_count:])
-    return RunLine(elapsed_s=elapsed_s, minutes=limits.minutes, experiments=limits.experiments, done=ended,
-                   ending=ending, notice=NOTICE.format(plan.file) if _edited(plan) else "")
-
-
-def _edited(plan: Plan) -> bool:
-    """Whether the settings file no longer says what was read at the start."""
-    try:
-        return plan.file is not None and plan.file.read_text() != plan.read
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
 def _holds(backend: Backend, pid: int) -> bool:
     lease = backend.ledger.office.lease()
     return lease is not None and bool(lease.holder) and lease.pid == pid
 
 
-def _end(out: Console, watch: Watch, supervisor: Supervisor, plan: Plan, elapsed_s: float, from_count: int) -> int:
+def _end(out: Console, attendant: Attendant, supervisor: Supervisor, plan: Plan) -> int:
     """The result, also of a run that failed half-way; then the failure, as one line."""
-    found = conclude(watch, supervisor.why, elapsed_s, from_count)
+    found = conclude(attendant.watch, supervisor.why, attendant.elapsed_s, attendant.from_count)
     if plan.json:
         emit(found)
     elif found.experiments:
-        show(out, watch, found)
+        show(out, attendant.watch, found)
     if supervisor.failure:
         typer.echo(f"error: {supervisor.failure}", err=True)
     return supervisor.code

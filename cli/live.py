@@ -14,8 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import number, seconds
-from cli.watch import Best, EndedLine, MoneyLine, Status
+from cli.output import clean, number, seconds
+from cli.watch import Best, EndedLine, GoalLine, MoneyLine, Status
 from lab.money import usd
 
 BAR = 14  # columns
@@ -26,22 +26,21 @@ MARKS = {"met": "✓", "missed": "✗", "unknown": "?", "not_applicable": "–"}
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What only the run itself knows: seconds since its start, its limits, and a word of warning, if any."""
+    """What only the run itself knows: seconds since its start, its limits, and what a person should know."""
 
     elapsed_s: float
     minutes: float | None = None
     experiments: int | None = None
     done: int = 0  # explored experiments that ended in this run
     ending: str = ""
-    notice: str = ""
+    notices: tuple[str, ...] = ()
 
 
 def live(status: Status, run: RunLine) -> RenderableType:
     """The whole view of a run."""
     parts: list[RenderableType] = [_head(status, run), Text()]
     parts += [*_running(status), Text(), *best_lines(status), Text(), *recent_lines(status), _foot(status)]
-    if run.notice:
-        parts += [Text(run.notice, style="yellow")]
+    parts += [Text(clean(notice), style="yellow") for notice in run.notices]
     return Group(*parts)
 
 
@@ -69,9 +68,9 @@ def best_lines(status: Status) -> list[RenderableType]:
 def goal_table(best: Best) -> Table:
     rows = _grid()
     for line in best.goals:
-        share = f"met on {line.share:.0%} of the clips" if line.share is not None and not line.why else line.why
         rows.add_row(Text("  " + MARKS[line.status], style=STYLES[line.status]), line.goal,
-                     Text(number(line.value), style=STYLES[line.status], justify="right"), Text(share, style="dim"))
+                     Text(number(line.value), style=STYLES[line.status], justify="right"),
+                     Text(_aside(line), style="dim"))
     return rows
 
 
@@ -112,6 +111,12 @@ def unit_of(metric: str) -> str:
 
 def verdict_style(verdict: str) -> str:
     return STYLES.get(verdict.partition(":")[0], "")
+
+
+def _aside(line: GoalLine) -> str:
+    if line.status == "not_applicable":
+        return "does not apply"
+    return line.why if line.why or line.share is None else f"met on {line.share:.0%} of the clips"
 
 
 def _head(status: Status, run: RunLine) -> Text:

@@ -130,6 +130,10 @@ def _tell(error: Exception) -> int:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
         return error.exit_code
+    if isinstance(error, OSError) and error.strerror:
+        typer.echo(f"error: {error.filename or 'the system'}: {error.strerror}; free some space, or make it writable "
+                   f"for you", err=True)
+        return FAULT_OF_OURS
     typer.echo(f"error: {type(error).__name__}: {error}. This is a fault of Aether; `--debug` shows where", err=True)
     return FAULT_OF_OURS
 

@@ -33,8 +33,8 @@ def test_a_claimed_progress_is_a_share_or_nothing() -> None:
     assert share_done({}) is None
 
 
-@pytest.mark.parametrize(("value", "words"), [(None, "–"), (0.95312, "0.9531"), (35.123, "35.12"), (123456.7, "123,457"),
-                                              (0.0, "0")])
+@pytest.mark.parametrize(("value", "words"), [(None, "–"), (0.95312, "0.9531"), (35.123, "35.12"),
+                                              (123456.7, "123,457"), (0.0, "0")])
 def test_numbers_are_short_and_what_was_not_measured_is_a_dash(value: float | None, words: str) -> None:
     assert number(value) == words
 
