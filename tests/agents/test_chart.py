@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import isclose, log
 from typing import Any
 from xml.etree import ElementTree
@@ -54,7 +55,7 @@ def test_names_of_lines_that_end_together_do_not_lie_upon_each_other() -> None:
     svg = drawn(*(line(f"codec {n}", (0.1, 30.0), (1.0, 35.0 + n / 100)) for n in range(5)))
     heights = sorted(float(t.attrib["y"]) for t in svg.iter(f"{SVG}text") if t.attrib.get("class") == "name")
     assert len(heights) == 5
-    assert all(b - a >= LINE_PX - 0.2 for a, b in zip(heights, heights[1:], strict=False))
+    assert all(b - a >= LINE_PX - 0.2 for a, b in itertools.pairwise(heights))
 
 
 def test_names_are_text_never_markup() -> None:
@@ -87,7 +88,7 @@ def test_ticks_are_round_ordered_within_the_axis_and_not_too_many(low: float, ra
     high = low * ratio
     found = ticks(low, high, log=is_log, most=most)
     assert 1 <= len(found) <= most + 1
-    assert all(a < b for a, b in zip(found, found[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(found))
     assert all(low * (1 - 1e-6) <= tick <= high * (1 + 1e-6) for tick in found)
 
 

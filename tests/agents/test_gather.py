@@ -7,14 +7,13 @@ import socket
 import subprocess
 import sys
 
-from support.laboratory import CRASH, HARNESS_FAULT, USD, experiment
-from support.reported import NOW, ReportedLab
-
 from agents.data import ReportData
 from agents.gather import gather
 from gpu_workers.codec.spec import TRACK
 from lab.control import Idea
 from lab.ledger import PAGE
+from support.laboratory import CRASH, HARNESS_FAULT, USD, experiment
+from support.reported import NOW, ReportedLab
 
 
 def gathered(lab: ReportedLab) -> ReportData:

@@ -6,14 +6,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from support.laboratory import CRASH
-from support.reported import ReportedLab
 
 from agents.gather import gather
 from agents.page import compose_html
 from gpu_workers.codec.families.classic_space import as_people_run
 from gpu_workers.codec.spec import TRACK
 from lab.experiment import Outcome
+from support.laboratory import CRASH
+from support.reported import ReportedLab
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "rect", "line", "circle", "path"}
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"{{ 7 * 7 }}"

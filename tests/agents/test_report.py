@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from support.laboratory import CRASH
-from support.reported import SCORE, ReportedLab, scores
 
 from agents.gather import gather
 from agents.report import COLUMNS, MOST_LINES, compose
 from gpu_workers.codec.spec import TRACK
 from lab.experiment import Outcome
 from lab.track import Track
+from support.laboratory import CRASH
+from support.reported import SCORE, ReportedLab, scores
 
 GOAL_ON_CLAIM = '[[goals]]\nmetric = "decoder_teraops_frame"\nrelation = "<="\nvalue = 1.33\n'
 

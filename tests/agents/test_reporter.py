@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.reported import NOW, ReportedLab
 
 from agents.reporter import main, report
+from support.reported import NOW, ReportedLab
 
 
 def test_it_posts_the_text_stores_the_page_and_leaves_a_copy_in_the_lab(lab: ReportedLab) -> None:
