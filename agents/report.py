@@ -72,7 +72,7 @@ def _around(data: ReportData, best: Best) -> list[str]:
     if data.challenger:
         lines.append(f"{data.challenger} ranks better and is not confirmed yet")
     if data.refuted:
-        lines.append(f"refuted when confirmed: {', '.join(data.refuted[:6])}")
+        lines.append(f"did well on the score clips and was refuted on unseen ones: {', '.join(data.refuted[:6])}")
     return lines
 
 
