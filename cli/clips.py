@@ -35,12 +35,17 @@ def add(file: Annotated[Path, typer.Argument(help="A video file.")], role: RoleO
         name: NameOption = "", backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
     """Add footage. Experiments proposed from now on use it."""
     lab = open_lab(backend, create=True)
+    gone = [clip for clip in clipset.load(lab.store).clips if not lab.store.has(clip.hash)]
     clip = _stored(lab, lab_track(lab), file, role, name)
-    clipset.change(lab.store, partial(clipset.with_clip, clip=clip))
+    mended = next((known for known in gone if known.hash == clip.hash), None)
+    if mended is None:
+        clipset.change(lab.store, partial(clipset.with_clip, clip=clip))
     if json:
-        emit(clip)
-        return
-    console().print(f"added {clip.name} as {role}: {_described(clip)}", markup=False)
+        emit(mended or clip)
+    elif mended is not None:
+        console().print(f"{mended.name} ({mended.role}) has its file again", markup=False)
+    else:
+        console().print(f"added {clip.name} as {role}: {_described(clip)}", markup=False)
 
 
 @app.command("list")

@@ -5,6 +5,7 @@ Exit code 0 where all is well, 1 where something is left to mend.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from lab.errors import AetherError
 if TYPE_CHECKING:
     from lab.local.doctor import Repair
 
+NAMED = 20  # of many restored records, so many by name
 SIGNS = {"ok": "✓", "note": "·", "bad": "✗"}
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
@@ -81,12 +83,13 @@ def _records(folder: Path, repair: bool) -> Iterator[Check]:
 
 
 def _repaired(done: Repair) -> Iterator[Check]:
-    answers = sum(kind == "op" for kind, _, _ in done.restored)
-    for kind, id, n in done.restored:
-        if kind != "op":
-            yield Check(name="restored", found=f"{kind} {id} as of change {n}")
-    if answers:
-        yield Check(name="restored", found=f"{answers} answers to calls")
+    named = [(kind, id, n) for kind, id, n in done.restored if kind not in ("op", "change")]
+    for kind, id, n in named[:NAMED]:
+        yield Check(name="restored", found=f"{kind} {id} as of change {n}")
+    if more := len(done.restored) - len(named[:NAMED]):
+        kinds = Counter(kind for kind, _, _ in done.restored)
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        yield Check(name="restored", found=f"{more} more; in all {told}")
     for line in done.not_restored:
         yield Check(name="not restored", found=line, level="note")
     yield Check(name="kept aside", found=f"the damaged files, in {done.kept_aside}", level="note")

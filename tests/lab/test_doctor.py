@@ -235,8 +235,8 @@ def test_answers_that_were_swept_away_are_no_loss(lab: Path) -> None:
 
 
 def test_a_lab_that_somebody_uses_is_not_touched(lab: Path) -> None:
-    holder = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('PRAGMA quick_check'); " \
-             "print('open', flush=True); sys.stdin.read()"
+    holder = ("import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('PRAGMA quick_check'); "
+              "print('open', flush=True); sys.stdin.read()")
     with subprocess.Popen([sys.executable, "-c", holder, str(lab / DATABASE)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
