@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from lab.experiment import Experiment, Outcome, Scores, State
 from lab.judging.champion import (
-    CANDIDATES,
     SEEDS,
     ConfirmState,
     Rank,
@@ -61,10 +60,18 @@ def test_the_leader_is_the_best_that_was_not_refuted() -> None:
     assert found.id == "e2"
 
 
-def test_after_too_many_refuted_leaders_there_is_none() -> None:
-    ranks: list[Rank] = [(0.0, float(n), f"e{n}") for n in range(CANDIDATES + 1)]
-    refuted = {rank[2]: states("failed") for rank in ranks[:CANDIDATES]}
-    assert leader(ranks, refuted) is None
+def test_each_refuted_leader_doubles_the_step_down_to_the_next() -> None:
+    ranks: list[Rank] = [(0.0, n / 10, f"e{n}") for n in range(20)]
+    refuted: dict[str, dict[int, ConfirmState]] = {}
+    tried = []
+    while (found := leader(ranks, refuted)) is not None and len(tried) < 5:
+        tried.append(found.id)
+        refuted[found.id] = states("failed")
+    assert tried == ["e0", "e1", "e3", "e7", "e15"]
+
+
+def test_when_all_are_refuted_nobody_leads() -> None:
+    assert leader([MEETS], {"e1": states("failed")}) is None
 
 
 def test_the_champion_is_the_best_confirmed_one() -> None:
