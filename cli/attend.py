@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from cli.children import Child
+from cli.children import Child, disk_full
 from cli.live import RunLine, live, plain
 from cli.logtail import LogTail
 from cli.output import console, emit
@@ -98,20 +98,19 @@ class Attendant:
         watch, limits = self.watch, self.watch.settings.limits
         ending = HANDING_BACK if told else "ending" if watch.view.control.stop else ""
         ended = sum(id in watch.view.ended for id in watch.view.explored[self.from_count:])
-        notices = [NOT_IN_FORCE.format(self._plan.file)] if self._edited() else []
+        notices = [notice for notice in (self._edited(), disk_full(self._logs.folder), self._warning) if notice]
         return RunLine(elapsed_s=self.elapsed_s, minutes=limits.minutes, experiments=limits.experiments, done=ended,
-                       ending=ending, notices=(*notices, *([self._warning] if self._warning else [])))
+                       ending=ending, notices=tuple(notices))
 
-    def _edited(self) -> bool:
-        """Whether the settings file says neither what it said at the start nor what is in force."""
-        if self._plan.file is None:
-            return False
+    def _edited(self) -> str:
+        """A word about a settings file that says neither what it said at the start nor what is in force."""
         try:
-            text = self._plan.file.read_text()
+            text = self._plan.file.read_text() if self._plan.file else self._plan.read
         except (OSError, UnicodeDecodeError):
-            return False
+            return ""
         pushed = self.watch.ledger.office.settings(self.watch.view.control.settings)
-        return text != self._plan.read and (pushed is None or text != pushed.text)
+        known = (self._plan.read, pushed.text if pushed else "")
+        return "" if text in known else NOT_IN_FORCE.format(self._plan.file)
 
 
 def attend(backend: Backend, settings: Settings, plan: Plan) -> int:
@@ -174,7 +173,7 @@ def _end(out: Console, attendant: Attendant, supervisor: Supervisor, plan: Plan)
     found = conclude(attendant.watch, supervisor.why, attendant.elapsed_s, attendant.from_count)
     if plan.json:
         emit(found)
-    elif found.experiments:
+    elif found.why or found.experiments:
         show(out, attendant.watch, found)
     if supervisor.failure:
         typer.echo(f"error: {supervisor.failure}", err=True)

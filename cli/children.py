@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 LOG_BYTES = 16 << 20  # a log that is longer is put aside when its process starts
 TAIL_BYTES = 4096
+LEAST_FREE_BYTES = 1 << 20
 
 
 class Child:
@@ -68,7 +70,9 @@ class Child:
         return next((line for line in reversed(lines) if line.strip()), "")
 
     def last_words(self) -> str:
-        """The error that it ended with, else the last line of its log."""
+        """The error that it ended with, else the last line of its log; a full disk lets nobody write one."""
+        if disk := disk_full(self.log.parent):
+            return disk
         with self.log.open("rb") as log:
             log.seek(max(self._from, log.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
@@ -83,6 +87,13 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(128 + signal.SIGTERM)
+
+
+def disk_full(folder: Path) -> str:
+    """What to do about it, where there is no room left; empty where there is."""
+    if shutil.disk_usage(folder).free >= LEAST_FREE_BYTES:
+        return ""
+    return f"the disk of {folder} is full; free some space, no finished work is lost"
 
 
 def _put_aside(log: Path) -> None:

@@ -66,7 +66,7 @@ def best_lines(status: Status) -> list[RenderableType]:
 
 
 def goal_table(best: Best) -> Table:
-    rows = _grid()
+    rows = _grid("mark", "goal", "value", "aside", gives_way="aside")
     for line in best.goals:
         rows.add_row(Text("  " + MARKS[line.status], style=STYLES[line.status]), line.goal,
                      Text(number(line.value), style=STYLES[line.status], justify="right"),
@@ -77,7 +77,7 @@ def goal_table(best: Best) -> Table:
 def recent_lines(status: Status) -> list[RenderableType]:
     if not status.recent:
         return []
-    rows = _grid()
+    rows = _grid("id", "what", "verdict", "values", "worked", gives_way="what")
     for line in status.recent:
         rows.add_row("  " + line.id, Text(line.what, style="cyan", overflow="ellipsis", no_wrap=True),
                      Text(line.verdict, style=verdict_style(line.verdict)), Text(values(line)),
@@ -128,7 +128,7 @@ def _head(status: Status, run: RunLine) -> Text:
 
 
 def _running(status: Status) -> list[RenderableType]:
-    rows = _grid()
+    rows = _grid("id", "what", "phase", "bar", "note", "worked", gives_way="what")
     for line in status.running:
         bar: RenderableType = ProgressBar(total=1.0, completed=line.done, width=BAR) if line.done is not None else ""
         rows.add_row("  " + line.id, Text(line.what, style="cyan", overflow="ellipsis", no_wrap=True),
@@ -150,5 +150,9 @@ def _belief(best: Best) -> str:
     return {"candidate": met, "confirming": f"{met}; being confirmed", "confirmed": f"{met}; confirmed"}[best.status]
 
 
-def _grid() -> Table:
-    return Table(box=box.SIMPLE, show_header=False, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+def _grid(*columns: str, gives_way: str) -> Table:
+    """Without lines. Where the terminal is too narrow, one column alone gives way."""
+    found = Table(box=box.SIMPLE, show_header=False, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        found.add_column(name, no_wrap=name != gives_way)
+    return found

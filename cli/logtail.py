@@ -17,13 +17,13 @@ class LogTail:
     """Follows the logs of a folder from where they stood."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._read = {log: log.stat().st_size for log in folder.glob("*.log")}
 
     def warnings(self) -> list[str]:
         """One line for each that came since the last look."""
         found = list[str]()
-        for log in sorted(self._folder.glob("*.log")):
+        for log in sorted(self.folder.glob("*.log")):
             found += [warning for line in self._new_lines(log) if (warning := _warning(line))]
         return found
 

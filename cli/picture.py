@@ -40,13 +40,17 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def axis(name: str, values: Sequence[float], log: bool) -> Axis:
-    """An axis around the values with some room, never of no width."""
+    """An axis around the values with some room; with much where they are almost one."""
     low, high = min(values), max(values)
     if log and low > 0:
-        room = max(0.03 * (log10(high) - log10(low)), 0.02)
+        room = _room(log10(high) - log10(low), least=0.1)
         return Axis(name=name, low=low * 10 ** -room, high=high * 10 ** room, log=True)
-    room = max(0.05 * (high - low), 1e-3 * max(abs(high), 1.0))
+    room = _room(high - low, least=0.01 * max(abs(high), abs(low), 1e-3))
     return Axis(name=name, low=low - room, high=high + room)
+
+
+def _room(span: float, least: float) -> float:
+    return max(0.04 * span, least if span < least else 0.0)
 
 
 def scatter(series: Sequence[Series], x: Axis, y: Axis, width: int = 60, height: int = 14) -> Text:

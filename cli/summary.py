@@ -57,9 +57,10 @@ def show(out: Console, watch: Watch, found: Summary) -> None:
                             f"{found.explored} experiments explored in {seconds(found.elapsed_s)}; "
                             f"{found.experiments} in this laboratory.\n"))
     _show_front(out, watch, found)
-    for part in best_lines(found.status):
-        out.print(part)
-    out.print()
+    if found.front:
+        for part in best_lines(found.status):
+            out.print(part)
+        out.print()
     out.print(money_text(found.status.money))
     if found.report:
         out.print(Text.assemble("Report: ", (shown_path(Path(found.report)), "bold cyan")), soft_wrap=True)
