@@ -71,7 +71,8 @@ def _curves(found: Bench, sequence: str) -> str:
                      Mark(x=mbps, y=db, title=f"{curve.ladder}: {mbps:.3g} Mbps, {db:.2f} dB")
                      for mbps, db in sorted(curve.rd)))
               for nth, curve in enumerate((c for c in found.curves if c.sequence == sequence), 1)]
-    return chart(series, Axis(label="Mbps", log=True), Axis(label="PSNR-Y, dB"), width=WIDTH, height=HEIGHT)
+    picture = chart(series, Axis(label="Mbps", log=True), Axis(label="PSNR-Y, dB"), width=WIDTH, height=HEIGHT)
+    return picture.replace("<svg ", '<svg preserveAspectRatio="xMinYMin" ', 1)  # it has no height inside another
 
 
 def _show_bd_rates(found: Bench, anchor: str, sequences: Sequence[str], out: Console) -> None:

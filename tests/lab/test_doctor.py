@@ -101,7 +101,8 @@ def test_one_flipped_byte_anywhere_in_the_database_loses_nothing(healthy: Path, 
 
 def test_a_flipped_byte_in_a_body_is_found_by_its_hash_and_restored_from_the_journal(lab: Path) -> None:
     whole = state(lab)
-    execute(lab, "UPDATE records SET body = CAST(replace(body, '38.5', '98.5') AS BLOB) WHERE kind = 'experiment' AND id = 'e0003'")
+    execute(lab, "UPDATE records SET body = CAST(replace(body, '38.5', '98.5') AS BLOB)"
+                 " WHERE kind = 'experiment' AND id = 'e0003'")
     assert ("experiment", "e0003") in examine(lab).damaged
     with pytest.raises(AetherError, match="doctor"):
         Ledger(SqliteTable(lab / DATABASE), SystemClock()).experiment("e0003")
