@@ -360,7 +360,12 @@ class Daemon:
         for experiment in list(self._view.live.values()):
             learned = self._around.track.family(experiment.spec.family).learned
             if experiment.state in ("proposed", "queued") and not (learned and training_stopped):
-                self._dispatch_one(experiment)
+                try:
+                    self._dispatch_one(experiment)
+                except Stale:
+                    raise
+                except Refused as refusal:  # cancelled or claimed a moment ago: the next look shows it
+                    log.info("not dispatched", experiment=experiment.id, why=str(refusal))
         self._catch_up()
 
     def _dispatch_one(self, experiment: Experiment) -> None:
@@ -384,6 +389,7 @@ class Daemon:
         self._books.settle_overhead(self._view, self._settings)
         self._catch_up()
         self._ledger.office.leave_lease(self._epoch, op_id=f"leave.{self._epoch}")
+        self._catch_up()  # so that the journal of a lab at rest is complete
         self.left = True
         self._around.proposer.close()
         return 0.0

@@ -7,6 +7,7 @@ so the same seed gives the same proposals however many workers there are and how
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from orchestrator.champion import missing_seeds
 from orchestrator.designers.history import Memory
 from orchestrator.designers.protocol import Budget, Proposal, problem
 from orchestrator.mix import CONTROL, pick_designer
-from orchestrator.proposer import Answer, Ask, Proposer
+from orchestrator.proposer import Ask, Proposer
 from orchestrator.view import View
 
 CLIPS = "clips"  # the store's pointer to the lab's Dataset
@@ -105,8 +106,9 @@ class Planner:
             if not self._proposer.busy and not self.exhausted and self._may_ask():
                 self._ask(budget)
             return None
-        if answer.error:
-            self._failed(answer)
+        fault = answer.error or self._nonsense(answer.proposals)
+        if fault:
+            self._failed(answer.designer, fault)
             return None
         if not answer.proposals:
             self._fruitless += 1
@@ -136,11 +138,22 @@ class Planner:
         if not self._seeded and experiment.state in ("finished", "cancelled"):
             self._memory.see(experiment)
 
-    def _failed(self, answer: Answer) -> None:
+    def _nonsense(self, proposals: tuple[Proposal, ...]) -> str:
+        """Why a proposal is none, in one line: it is a stranger's data. Such a number would not even be read back."""
+        for proposal in proposals[:1]:
+            family = next((f for f in self._view.track.families if f.name == proposal.family), None)
+            if family is None:
+                return f"the track has no family {proposal.family!r}"
+            if any(not isfinite(value) for value in proposal.prediction.values()):
+                return "a prediction is no finite number"
+            return "; ".join(problems(family.space, proposal.params))
+        return ""
+
+    def _failed(self, designer: str, error: str) -> None:
         """A designer that fails gives its turn to control, which cannot; the space is not exhausted by that."""
-        log.warning("a designer failed; control takes its turn", designer=answer.designer, error=answer.error)
+        log.warning("a designer failed; control takes its turn", designer=designer, error=error)
         self._failing = True
-        self._fruitless += answer.designer == CONTROL
+        self._fruitless += designer == CONTROL
 
     def _may_ask(self) -> bool:
         """With a seed: only once every outcome that the next proposal must see is there."""
