@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from itertools import pairwise
-from math import ceil, floor, log10
 from typing import Literal
 
 import msgspec
+
+from agents.axes import Axis as Axis
+from agents.axes import Scale, fitted, ticks
 
 TOP, BOTTOM, LEFT, RIGHT = 16, 44, 52, 16
 LABEL_ROOM, LINE_PX = 132, 15
@@ -48,11 +50,6 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     radius: float = 4.0
 
 
-class Axis(msgspec.Struct, frozen=True, kw_only=True):
-    label: str
-    log: bool = False
-
-
 class Guide(msgspec.Struct, frozen=True, kw_only=True):
     """A line at a value that is wished for, on this side of it."""
 
@@ -62,18 +59,6 @@ class Guide(msgspec.Struct, frozen=True, kw_only=True):
     label: str
 
 
-class _Scale(msgspec.Struct, frozen=True):
-    low: float
-    high: float
-    start: float  # pixels
-    length: float  # pixels; negative upwards
-    log: bool
-
-    def at(self, value: float) -> float:
-        low, high, place = (log10(v) if self.log else v for v in (self.low, self.high, value))
-        return self.start + self.length * (place - low) / (high - low)
-
-
 def draw(series: Sequence[Series], x: Axis, y: Axis, *, guides: Sequence[Guide] = (), width: int = 760,
          height: int = 430, names: bool = True) -> str:
     """One SVG element. `names` writes each line's name beside its end. On a log axis what is not positive is left out.
@@ -81,8 +66,8 @@ def draw(series: Sequence[Series], x: Axis, y: Axis, *, guides: Sequence[Guide] 
     Raises ValueError without a single mark."""
     drawn = [msgspec.structs.replace(s, marks=tuple(m for m in s.marks if _fits(m, x, y))) for s in series]
     room = LABEL_ROOM if names and any(s.line != "none" for s in drawn) else RIGHT
-    across = _scale([m.x for s in drawn for m in s.marks], x, LEFT, width - LEFT - room, _values(guides, "x"))
-    up = _scale([m.y for s in drawn for m in s.marks], y, height - BOTTOM, TOP + BOTTOM - height, _values(guides, "y"))
+    across = fitted([m.x for s in drawn for m in s.marks], x, LEFT, width - LEFT - room, _values(guides, "x"))
+    up = fitted([m.y for s in drawn for m in s.marks], y, height - BOTTOM, TOP + BOTTOM - height, _values(guides, "y"))
     parts = [*_grid(across, up, x, y), *_aim(guides, across, up), *(_guide(g, across, up) for g in guides),
              *(_series(s, across, up) for s in drawn), *(_names(drawn, across, up) if names else ())]
     return (f'<svg class="chart" viewBox="0 0 {width} {height}" width="{width}" role="img" '
@@ -101,25 +86,6 @@ def interval(value: float, low: float, high: float, extent: float, title: str, *
             f'<circle class="halo" cx="{at(value):.1f}" cy="9" r="5" fill="var(--c1)"/></svg>')
 
 
-def ticks(low: float, high: float, *, log: bool = False, most: int = 7) -> list[float]:
-    """Round values between the two: 1, 2 and 5 of each decade where it is logarithmic."""
-    if log:
-        decades = range(floor(log10(low)), ceil(log10(high)) + 1)
-        for steps in ((1, 2, 5), (1, 3), (1,)):
-            found = [float(f"{step}e{d}") for d in decades for step in steps if low <= float(f"{step}e{d}") <= high]
-            if len(found) <= most:
-                break
-        if len(found) >= 2:
-            return found
-    step = _nice((high - low) / most)
-    return [step * n for n in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
-
-
-def _nice(least: float) -> float:
-    power = 10.0 ** floor(log10(least))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
-
-
 def _fits(mark: Mark, x: Axis, y: Axis) -> bool:
     return (mark.x > 0 or not x.log) and (mark.y > 0 or not y.log)
 
@@ -128,26 +94,15 @@ def _values(guides: Iterable[Guide], axis: str) -> list[float]:
     return [guide.value for guide in guides if guide.axis == axis]
 
 
-def _scale(values: Sequence[float], axis: Axis, start: float, length: float, wished: Sequence[float]) -> _Scale:
-    if not values:
-        raise ValueError("there is nothing to draw")
-    low, high = min([*values, *wished]), max([*values, *wished])
-    if axis.log:
-        pad = (high / low) ** 0.05 if high > low else 2.0
-        return _Scale(low / pad, high * pad, start, length, True)
-    gap = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
-    return _Scale(low - gap, high + gap, start, length, False)
-
-
-def _grid(across: _Scale, up: _Scale, x: Axis, y: Axis) -> list[str]:
+def _grid(across: Scale, up: Scale, x: Axis, y: Axis) -> list[str]:
     left, right, bottom, top = across.start, across.start + across.length, up.start, up.start + up.length
     most = max(2, int(across.length // 62))
     parts = [f'<line class="grid" x1="{across.at(v):.1f}" x2="{across.at(v):.1f}" y1="{top}" y2="{bottom}"/>'
              f'<text x="{across.at(v):.1f}" y="{bottom + 17}" text-anchor="middle">{v:g}</text>'
-             for v in map(_clean, ticks(across.low, across.high, log=across.log, most=most))]
+             for v in ticks(across.low, across.high, log=across.log, most=most)]
     parts += [f'<line class="grid" x1="{left}" x2="{right}" y1="{up.at(v):.1f}" y2="{up.at(v):.1f}"/>'
               f'<text x="{left - 8}" y="{up.at(v) + 4:.1f}" text-anchor="end">{v:g}</text>'
-              for v in map(_clean, ticks(up.low, up.high, log=up.log))]
+              for v in ticks(up.low, up.high, log=up.log)]
     middle = (top + bottom) / 2
     parts.append(f'<text x="{(left + right) / 2:.0f}" y="{bottom + 37}" text-anchor="middle">{escape(x.label)}</text>')
     parts.append(f'<text x="14" y="{middle:.0f}" text-anchor="middle" transform="rotate(-90 14 {middle:.0f})">'
@@ -155,11 +110,7 @@ def _grid(across: _Scale, up: _Scale, x: Axis, y: Axis) -> list[str]:
     return parts
 
 
-def _clean(value: float) -> float:
-    return float(f"{value:.10g}")
-
-
-def _aim(guides: Sequence[Guide], across: _Scale, up: _Scale) -> list[str]:
+def _aim(guides: Sequence[Guide], across: Scale, up: Scale) -> list[str]:
     """The corner in which every guide is met, if there is one on each axis."""
     if {guide.axis for guide in guides} != {"x", "y"}:
         return []
@@ -174,7 +125,7 @@ def _aim(guides: Sequence[Guide], across: _Scale, up: _Scale) -> list[str]:
     return [f'<rect class="aim" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"/>']
 
 
-def _guide(guide: Guide, across: _Scale, up: _Scale) -> str:
+def _guide(guide: Guide, across: Scale, up: Scale) -> str:
     left, right, bottom, top = across.start, across.start + across.length, up.start, up.start + up.length
     if guide.axis == "x":
         place = across.at(guide.value)
@@ -185,7 +136,7 @@ def _guide(guide: Guide, across: _Scale, up: _Scale) -> str:
             f'<text x="{left + 6}" y="{place - 6:.1f}">{escape(guide.label)}</text>')
 
 
-def _series(series: Series, across: _Scale, up: _Scale) -> str:
+def _series(series: Series, across: Scale, up: Scale) -> str:
     colour = f"var(--c{_slot(series.colour)})"
     places = [(across.at(m.x), up.at(m.y)) for m in series.marks]
     dash = ' stroke-dasharray="7 4"' if series.colour > COLOURS else ""
@@ -213,7 +164,7 @@ def _step(places: Sequence[tuple[float, float]]) -> str:
 _PATHS: dict[str, Callable[[Sequence[tuple[float, float]]], str]] = {"straight": _straight, "step": _step}
 
 
-def _names(series: Sequence[Series], across: _Scale, up: _Scale) -> list[str]:
+def _names(series: Sequence[Series], across: Scale, up: Scale) -> list[str]:
     """Beside the last point of each line, pushed apart where they would lie upon each other."""
     lines = [s for s in series if s.line != "none" and s.marks]
     ends = sorted(((up.at(s.marks[-1].y), across.at(s.marks[-1].x), s) for s in lines), key=lambda end: end[:2])

@@ -13,9 +13,9 @@ import msgspec
 
 from agents.data import Best, Confirmation, ReportData, Row
 from agents.learned import Trial, learn
-from agents.pictures import pairs
 from agents.spending import spending
 from agents.standing import stand
+from agents.thumbnails import pairs
 from agents.upcoming import upcoming
 from lab.backend import Backend
 from lab.errors import SettingsError

@@ -16,8 +16,8 @@ from markupsafe import Markup
 from agents import telling, words
 from agents.chart import interval
 from agents.data import Best, BudgetLine, ReportData, Row
+from agents.front import front_picture, series
 from agents.learned import Effect
-from agents.picture import front_picture, series
 from lab.judging.comparison import Comparison
 from lab.judging.goals import GoalVerdict
 from lab.money import usd

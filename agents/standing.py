@@ -60,7 +60,7 @@ def _daemon(lease: DaemonLease | None, lives: bool | None, changed_at: float | N
 
 
 def _last_change_at(ledger: Ledger) -> float | None:
-    last = ledger.changes(ledger.last_change() - 1, limit=1)
+    last = ledger.changes(max(ledger.last_change() - 1, 0), limit=1)
     return last[0].at if last else None
 
 

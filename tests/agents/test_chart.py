@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.chart import LINE_PX, Axis, Guide, Mark, Series, draw, interval, ticks
+from agents.axes import Axis, ticks
+from agents.chart import LINE_PX, Guide, Mark, Series, draw, interval
 
 SVG = "{http://www.w3.org/2000/svg}"
 RATE, QUALITY = Axis(label="rate (Mbps)", log=True), Axis(label="quality (dB)")

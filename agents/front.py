@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.chart import Axis, Guide, Mark, Series, draw
+from agents.axes import Axis
+from agents.chart import Guide, Mark, Series, draw
 from agents.data import ReportData, Row
 from agents.telling import objectives_line
 from agents.words import configuration, quantity, shortened
