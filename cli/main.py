@@ -120,11 +120,9 @@ def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
 def _tell(error: Exception) -> int:
     """One line for each fault, and the exit code."""
     if isinstance(error, typer.TyperException):
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context is not None else "aether"
-        line = error.format_message().rstrip(".")
-        help = context.get_help() if context is not None else ""
-        typer.echo(f"error: {line}; see `{command} --help`" if line else help, err=True)
+        context, line = getattr(error, "ctx", None), error.format_message().rstrip(".")
+        if line:  # without one the help was shown, which says it all
+            typer.echo(f"error: {line}; see `{context.command_path if context else 'aether'} --help`", err=True)
         return error.exit_code
     if isinstance(error, AetherError):
         for line in str(error).splitlines():

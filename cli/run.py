@@ -40,7 +40,7 @@ def run(
     minutes: Annotated[float | None, typer.Option(help="End after so many minutes.")] = None,
     backend: Annotated[str, typer.Option("--backend", envvar="AETHER_BACKEND", metavar="local:DIR", show_default=False,
                                          help="The laboratory's folder; default: lab, beside the settings.")] = "",
-    designer: Annotated[str, typer.Option(help="Only this designer, beside control's share.")] = "",
+    designer: Annotated[str, typer.Option(help="Only this one beside control's share, such as evolution.")] = "",
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same proposals each time, whatever happens on the way.")] = None,
     settings: Annotated[Path | None, typer.Option(help="The settings file; default: aether.toml, if there is one.",

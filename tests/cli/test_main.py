@@ -39,6 +39,12 @@ def test_a_wrong_command_line_is_one_line_that_points_to_the_help(words: list[st
     assert "--help`" in line
 
 
+def test_a_group_without_a_command_shows_its_help_once(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["experiments"]) == 2
+    out, err = capfd.readouterr()
+    assert (out + err).count("Usage:") == 1
+
+
 @pytest.mark.parametrize(("error", "code"), [(NotFound("no such thing; make one"), 2),
                                              (Unavailable("the disk is full; free some space"), 1)])
 def test_our_errors_are_one_line_and_their_exit_code_says_whose_they_are(
@@ -62,6 +68,13 @@ def test_a_fault_of_ours_is_told_as_one_and_shows_its_traceback_only_when_asked(
     for words in (["--debug", "status"], ["status", "--debug"]):
         with pytest.raises(ZeroDivisionError):
             run_command(words)
+
+
+def test_a_full_disk_or_a_locked_folder_is_told_with_the_fix(monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
+    monkeypatch.setattr("cli.status.status", _failing(OSError(28, "No space left on device", "/lab/logs")))
+    line = said("status", code=1)
+    assert line.startswith("error: /lab/logs: No space left on device; free some space")
+    assert line.count("\n") == 1
 
 
 def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
