@@ -70,8 +70,8 @@ def draw(series: Sequence[Series], x: Axis, y: Axis, *, guides: Sequence[Guide] 
     up = fitted([m.y for s in drawn for m in s.marks], y, height - BOTTOM, TOP + BOTTOM - height, _values(guides, "y"))
     parts = [*_grid(across, up, x, y), *_aim(guides, across, up), *(_guide(g, across, up) for g in guides),
              *(_series(s, across, up) for s in drawn), *(_names(drawn, across, up) if names else ())]
-    return (f'<svg class="chart" viewBox="0 0 {width} {height}" width="{width}" role="img" '
-            f'xmlns="http://www.w3.org/2000/svg" aria-label="{escape(f"{y.label} against {x.label}")}">'
+    return (f'<svg class="chart" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+            f'xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(f"{y.label} against {x.label}")}">'
             f"{STYLE}{''.join(parts)}</svg>")
 
 
