@@ -188,4 +188,4 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
 
 
 TestLedgerBesideItsModel = LedgerBesideItsModel.TestCase
-TestLedgerBesideItsModel.settings = settings(max_examples=150, stateful_step_count=50)
+TestLedgerBesideItsModel.settings = settings(max_examples=80, stateful_step_count=50)
