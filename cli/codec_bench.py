@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lab.experiment import Experiment
 
 
-WIDTH, HEIGHT, HEADING = 760, 430, 34  # of one sequence's picture, in pixels
+WIDTH, HEIGHT, HEADING, ROW, COLUMNS = 760, 400, 34, 18, 5  # of one sequence's picture, in pixels; of its legend
 
 
 def default_cache() -> Path:
@@ -51,10 +51,12 @@ def draw(found: Bench, target: Path) -> None:
     """The curves of each sequence, one picture below the other, in one SVG file."""
     from agents.chart import STYLE
     sequences = list(dict.fromkeys(curve.sequence for curve in found.curves))
-    step = HEIGHT + HEADING
-    parts = [f'<g transform="translate(0 {nth * step})"><text x="8" y="22" font-family="system-ui,sans-serif" '
-             f'font-size="15" font-weight="600" fill="#6b6a66">{escape(sequence)}</text>'
-             f'<g transform="translate(0 {HEADING})">{_curves(found, sequence)}</g></g>'
+    ladders = list(dict.fromkeys(curve.ladder for curve in found.curves))
+    head = HEADING + ROW * -(-len(ladders) // COLUMNS)
+    step = head + HEIGHT
+    parts = [f'<g class="chart" transform="translate(0 {nth * step})"><text class="name" x="8" y="22" font-size="15">'
+             f'{escape(sequence)}</text>{_legend(ladders)}</g>'
+             f'<g transform="translate(0 {nth * step + head})">{_curves(found, sequence, ladders)}</g>'
              for nth, sequence in enumerate(sequences)]
     picture = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {step * len(sequences)}" '
                f'width="{WIDTH}">{STYLE}{"".join(parts)}</svg>\n')
@@ -64,14 +66,24 @@ def draw(found: Bench, target: Path) -> None:
         raise UserError(f"{target} cannot be written: {error.strerror}; name another with --svg") from None
 
 
-def _curves(found: Bench, sequence: str) -> str:
+def _legend(ladders: Sequence[str]) -> str:
+    from agents.chart import COLOURS
+    places = [(12 + nth % COLUMNS * (WIDTH // COLUMNS), HEADING + 6 + nth // COLUMNS * ROW)
+              for nth in range(len(ladders))]
+    return "".join(f'<circle cx="{x}" cy="{y}" r="4" fill="var(--c{nth % COLOURS + 1})"/>'
+                   f'<text x="{x + 9}" y="{y + 4}">{escape(name)}</text>'
+                   for nth, (name, (x, y)) in enumerate(zip(ladders, places, strict=True)))
+
+
+def _curves(found: Bench, sequence: str, ladders: Sequence[str]) -> str:
     from agents.chart import Axis, Mark, Series
     from agents.chart import draw as chart
-    series = [Series(name=curve.ladder, colour=nth, line="straight", marks=tuple(
+    series = [Series(name=curve.ladder, colour=ladders.index(curve.ladder) + 1, line="straight", marks=tuple(
                      Mark(x=mbps, y=db, title=f"{curve.ladder}: {mbps:.3g} Mbps, {db:.2f} dB")
                      for mbps, db in sorted(curve.rd)))
-              for nth, curve in enumerate((c for c in found.curves if c.sequence == sequence), 1)]
-    picture = chart(series, Axis(label="Mbps", log=True), Axis(label="PSNR-Y, dB"), width=WIDTH, height=HEIGHT)
+              for curve in found.curves if curve.sequence == sequence]
+    picture = chart(series, Axis(label="Mbps", log=True), Axis(label="PSNR-Y, dB"), width=WIDTH, height=HEIGHT,
+                    names=False)
     return picture.replace("<svg ", '<svg preserveAspectRatio="xMinYMin" ', 1)  # it has no height inside another
 
 
