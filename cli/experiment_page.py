@@ -134,7 +134,7 @@ def _files(experiment: Experiment) -> Iterator[RenderableType]:
 def _pairs(pairs: Mapping[str, str]) -> Table:
     rows = Table.grid(padding=(0, 2))
     for name, value in pairs.items():
-        rows.add_row(Text("  " + clean(name)), Text(clean(value), style="dim", overflow="fold"))
+        rows.add_row(Text("  " + clean(name), overflow="fold"), Text(clean(value), style="dim", overflow="fold"))
     return rows
 
 

@@ -17,14 +17,12 @@ from cli.output import (
     new_op,
     number,
     open_lab,
-    seconds,
     table,
 )
 from cli.watch import Watch
 from lab.errors import NotFound, UserError, WrongState
 from lab.experiment import Experiment
 from lab.ledger import Ledger
-from lab.money import usd
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Such as e00007; its last digits do.")]
 ENDS = ("success", "partial", "pruned", "failed", "cancelled")
@@ -129,7 +127,6 @@ def _listing(watch: Watch, found: list[Experiment]) -> object:
         line = watch.ended(experiment)
         ended = experiment.state in ("finished", "cancelled")
         rows.append([line.id, line.verdict if ended else experiment.state, line.designer,
-                     *(number(line.values.get(name)) for name in names), seconds(line.used_s),
-                     usd(experiment.cost_microusd), line.what])
-    return table("experiment", "state", "designer", *names, "worked", "cost", "configuration", rows=rows,
-                 right=(*names, "worked", "cost"))
+                     *(number(line.values.get(name)) for name in names), line.what])
+    return table("id", "state", "designer", *names, "configuration", rows=rows, right=names,
+                 gives_way="configuration")

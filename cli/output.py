@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from lab.backend import Backend
 
@@ -50,8 +51,10 @@ def console() -> Console:
 PIPE_COLUMNS = 200
 
 
-def table(*columns: str, title: str = "", rows: Iterable[Iterable[str]] = (), right: Iterable[str] = ()) -> Table:
-    """A table in the house's dress. Columns named in `right` hold numbers. Cells are text, never markup."""
+def table(*columns: str, title: str = "", rows: Iterable[Iterable[str]] = (), right: Iterable[str] = (),
+          gives_way: str = "") -> Table:
+    """A table in the house's dress. Columns named in `right` hold numbers. Cells are text, never markup. Where the
+    terminal is too narrow the column `gives_way` is cut short, else those that hold no numbers are folded."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -59,11 +62,17 @@ def table(*columns: str, title: str = "", rows: Iterable[Iterable[str]] = (), ri
                   pad_edge=False, show_edge=False)
     numeric = set(right)
     for column in columns:
-        found.add_column(column, justify="right" if column in numeric else "left",
-                         no_wrap=column in numeric, overflow="ellipsis" if column in numeric else "fold")
+        whole = column != gives_way if gives_way else column in numeric
+        found.add_column(column, justify="right" if column in numeric else "left", no_wrap=whole,
+                         overflow="ellipsis" if whole else "fold")
     for row in rows:
-        found.add_row(*(Text(clean(cell)) for cell in row))
+        found.add_row(*(_cell(clean(cell), name == gives_way) for name, cell in zip(columns, row, strict=True)))
     return found
+
+
+def _cell(text: str, cut: bool) -> Text:
+    from rich.text import Text
+    return Text(text, no_wrap=True, overflow="ellipsis") if cut else Text(text)
 
 
 def clean(text: str) -> str:

@@ -103,7 +103,7 @@ def _show_front(out: Console, watch: Watch, found: Summary) -> None:
     names = list(found.front[0].values)
     shown = _spread(found.front, ROWS)
     rows = table("experiment", *names, "goals", "configuration", right=(*names, "goals"),
-                 title=f"The front: {len(found.front)} that no other beats"
+                 gives_way="configuration", title=f"The front: {len(found.front)} that no other beats"
                        + (f", {len(shown)} shown" if len(shown) < len(found.front) else ""),
                  rows=([line.id, *(number(line.values.get(name)) for name in names),
                         f"{line.goals_met}/{line.goals}", line.what] for line in shown))

@@ -22,7 +22,7 @@ def experiments(purpose: str) -> list[Experiment]:
     return [e for e in open_backend("local:lab").ledger.all_experiments() if e.purpose == purpose]
 
 
-def test_the_list_shows_each_with_its_objectives_and_its_cost(lab: Path, said: Said) -> None:
+def test_the_list_shows_each_with_its_objectives(lab: Path, said: Said) -> None:
     told = said("experiments", "list", "--limit", "100")
     for experiment in open_backend("local:lab").ledger.all_experiments():
         assert experiment.id in told
