@@ -19,7 +19,7 @@ CLIPS = Path(__file__).resolve().parent.parent / "clips"
 FOLDER = "demo-lab"
 ROLES = ("train", "score", "confirm")
 MINUTES = 5.0
-THREADS = 2  # of each encoder
+MOST_WORKERS = 8
 
 SETTINGS = """# The settings of `aether demo`: a short run to a deadline, on the footage that ships with Aether.
 
@@ -33,7 +33,7 @@ monthly_usd = 1.0
 minutes = {minutes:g}
 stop_at_goal = false  # easy clips meet the goal at once; it goes on to the deadline
 workers = {workers}
-threads = {threads}
+threads = 1
 phase_s = 120.0
 beat_s = 1.0
 
@@ -56,9 +56,9 @@ def demo(
 
 
 def settings_text(minutes: float, cores: int) -> str:
-    """Settings that fill so many cores for so many minutes."""
-    threads = min(cores, THREADS)
-    return SETTINGS.format(minutes=minutes, workers=min(cores // threads, 64), threads=threads) + clips_text(CLIPS)
+    """Settings that fill so many cores for so many minutes. One thread a worker: on two cores that ended 19 experiments
+    in five minutes, where one worker with two threads ended 12."""
+    return SETTINGS.format(minutes=minutes, workers=min(cores, MOST_WORKERS)) + clips_text(CLIPS)
 
 
 def clips_text(folder: Path) -> str:
