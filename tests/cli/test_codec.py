@@ -1,0 +1,114 @@
+"""`aether codec`: from file to file, for a person and for a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from support.footage import VIDEO, cut
+
+Said = Callable[..., str]
+FEW = ("svtav1_preset6", "x265_medium")
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third of a second of a real clip, small."""
+    return cut("walk_480p30", 10, tmp_path_factory.mktemp("film"), "scale=160:90")
+
+
+@pytest.fixture(scope="session")
+def stream(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cli.main import run_command
+    target = tmp_path_factory.mktemp("stream") / "film.aec"
+    assert run_command(["codec", "encode", str(film), str(target), "--crf", "40"]) == 0
+    return target
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def answer(said: Said, *words: str) -> Any:
+    return json.loads(said("codec", *words, "--json"))
+
+
+def test_a_rate_that_is_asked_for_is_met_by_svtav1(film: Path, said: Said) -> None:
+    report = answer(said, "encode", str(film), "a.aec", "--mbps", "0.3")
+    assert report["params"]["encoder"] == "svtav1"
+    assert report["mbps"] == pytest.approx(0.3, rel=0.05)
+    assert report["bytes"] == Path("a.aec").stat().st_size
+
+
+def test_options_speak_for_the_search_space(film: Path, said: Said) -> None:
+    told = answer(said, "encode", str(film), "a.aec", "--encoder", "x265", "--preset", "ultrafast", "--crf", "35",
+                  "--param", "x265_tune=psnr", "--param", "gop_frames=16")["params"]
+    wanted = {"x265_preset": "ultrafast", "x265_tune": "psnr", "gop_frames": 16, "x265_crf": 35}
+    assert {name: told[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(("words", "fix"), [
+    (["--mbps", "1", "--crf", "30"], "one of --mbps, --crf and --psnr"),
+    (["--mbps", "-1"], "positive"),
+    (["--param", "nonsense"], "NAME=VALUE"),
+    (["--encoder", "mpeg2"], "svtav1"),
+    (["--preset", "99"], "svtav1_preset"),
+    (["--family", "none"], "classic"),
+])
+def test_a_wish_that_cannot_be_is_refused_in_one_line(words: list[str], fix: str, film: Path, said: Said) -> None:
+    told = said("codec", "encode", str(film), "a.aec", *words, code=2)
+    assert fix in told
+    assert told.count("\n") == 1
+    assert not Path("a.aec").exists()
+
+
+def test_what_was_encoded_decodes_to_as_many_frames_and_compares(film: Path, stream: Path, said: Said) -> None:
+    assert "10 frames" in said("codec", "decode", str(stream), "out.mkv")
+    of_file, of_stream = (answer(said, "compare", str(film), str(one)) for one in ("out.mkv", stream))
+    rate = of_stream["values"].pop("bitrate_mbps")
+    assert rate == pytest.approx(stream.stat().st_size * 8 / (10 * 1001 / 30000) / 1e6)
+    assert of_file["values"] == of_stream["values"]
+    assert 25 < of_file["values"]["psnr_y_db"] < 50
+    assert of_file["values"]["lpips"] is not None or of_file["why"]["lpips"]
+
+
+def test_a_comparison_is_a_table_of_every_metric(film: Path, stream: Path, said: Said) -> None:
+    told = said("codec", "compare", str(film), str(stream))
+    for metric in ("bitrate_mbps", "psnr_y_db", "psnr_yuv611_db", "ssim", "ms_ssim", "vmaf", "vmaf_neg", "lpips"):
+        assert metric in told
+    assert "worst by PSNR-Y: #" in told
+
+
+def test_videos_that_do_not_pair_up_are_no_comparison(film: Path, said: Said) -> None:
+    refused = said("codec", "compare", str(film), str(VIDEO / "flower_720p30.mp4"), code=2)
+    assert "encode it as the original is" in refused
+
+
+def test_a_whole_stream_is_told_from_a_cut_one(stream: Path, said: Said) -> None:
+    assert "every checksum holds" in said("codec", "info", str(stream))
+    Path("cut.aec").write_bytes(stream.read_bytes()[:-40])
+    assert "is not whole" in said("codec", "info", "cut.aec", code=2)
+    assert "no .aec" in said("codec", "decode", __file__, "x.mkv", code=2)
+
+
+def test_facts_of_any_video_are_told(film: Path, said: Said) -> None:
+    assert answer(said, "info", str(film))["frames"] == 10
+
+
+def test_a_bench_gives_points_bd_rates_and_a_picture(film: Path, said: Said) -> None:
+    options = [word for name in FEW for word in ("--encoder", name)]
+    found = answer(said, "bench", str(film), *options, "--cache", "kept", "--svg", "b.svg")
+    assert {curve["ladder"] for curve in found["curves"]} == set(FEW)
+    assert {(one["ladder"], one["anchor"]) for one in found["bd_rates"] if one["sequence"] is None} >= {FEW}
+    titles = ElementTree.parse("b.svg").getroot().iter("{http://www.w3.org/2000/svg}title")
+    assert len([title for title in titles if "Mbps" in (title.text or "")]) == 10
+    told = said("codec", "bench", str(film), *options, "--cache", "kept", "--svg", "b.svg")
+    assert "BD-rate against x265_medium" in told
+    assert "no ladder" in said("codec", "bench", str(film), "--encoder", "none", code=2)
