@@ -123,6 +123,7 @@ def attend(backend: Backend, settings: Settings, plan: Plan) -> int:
     try:
         with interrupts() as told, _screen(out, plan.json) as screen:
             while not supervisor.over:
+                supervisor.want(attendant.watch.settings.limits.workers)
                 supervisor.poll()
                 if told:
                     supervisor.stop()

@@ -38,9 +38,13 @@ class Supervisor:
         self.over = self._drained = False
         self._stopping: float | None = None  # since when
 
-    @property
-    def pids(self) -> list[int]:
-        return [self._daemon.pid, *(worker.pid for worker in self._workers.values())]
+    def want(self, workers: int) -> None:
+        """So many from now on; those that are too many hand their work back."""
+        self._wanted = workers
+        for n in [n for n in self._workers if n > workers]:
+            self._workers[n].terminate()
+            if self._workers[n].poll() is not None:
+                del self._workers[n]
 
     def poll(self) -> None:
         """Look after everybody once."""

@@ -17,7 +17,7 @@ from cli.words import configuration, label, share_done, verdict
 from lab.backend import Backend
 from lab.clock import month_key
 from lab.control import DaemonLease
-from lab.experiment import Experiment, Scores
+from lab.experiment import Experiment
 from lab.judging.goals import GoalVerdict, judge
 from lab.money import Budget, Level
 from lab.settings import Settings, parse
@@ -27,6 +27,7 @@ from orchestrator.champion import champion, leader
 from orchestrator.view import View
 
 RECENT = 6
+FOLLOWED = 500  # changes in one page
 
 
 class RunningLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,22 +107,17 @@ class Watch:
 
     def __init__(self, backend: Backend) -> None:
         self.backend, self.ledger = backend, backend.ledger
-        self._revision = -1
-        self._scores: tuple[str, int, Scores, Experiment] | None = None
-        self.refresh()
+        self._load()
 
     def refresh(self) -> list[str]:
         """Follow the changes; gives the ids of experiments that ended since the last call."""
-        revision = self.ledger.office.control().settings
-        if revision != self._revision:
-            self._load(revision)
-            return []
-        before, new = set(self.view.ended), list[str]()
-        while changes := self.ledger.changes(self.view.change, 500):
+        before = set(self.view.ended)
+        if self.ledger.office.control().settings != self._revision:  # other goals rank all anew
+            self._load()
+        while changes := self.ledger.changes(self.view.change, FOLLOWED):
             for change in changes:
                 self.view.apply(change)
-                new += [change.subject] if change.subject in self.view.ended and change.subject not in new else []
-        return [id for id in new if id not in before]
+        return [id for id in self.view.ended if id not in before]
 
     def status(self, now: float) -> Status:
         view, control = self.view, self.view.control
@@ -150,8 +146,9 @@ class Watch:
         return judge(self.goals, self.track.derive(scores, self.view.anchors),
                      self.track.not_applicable(experiment.spec))
 
-    def _load(self, revision: int) -> None:
-        self.settings, self._revision = settings_in_force(self.backend, revision), revision
+    def _load(self) -> None:
+        self._revision = self.ledger.office.control().settings
+        self.settings = settings_in_force(self.backend, self._revision)
         self.track = load_track(self.settings.lab.track)
         self.goals = goals_of(self.settings, self.track)
         self.view = View(self.track, self.goals)

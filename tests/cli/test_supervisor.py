@@ -141,3 +141,19 @@ def test_stopping_tells_the_workers_first_and_the_daemon_once_they_are_gone() ->
     daemon.code = 0
     house.supervisor.poll()
     assert house.supervisor.over
+
+
+def test_a_changed_number_of_workers_is_followed_while_the_run_goes_on() -> None:
+    house = House(workers=1)
+    house.supervisor.poll()
+    house.supervisor.want(3)
+    house.supervisor.poll()
+    workers = house.named("work")
+    assert len(workers) == 3
+    house.supervisor.want(2)
+    assert [worker.told for worker in workers] == [0, 0, 1]
+    workers[2].code = 0
+    house.supervisor.want(2)
+    house.supervisor.poll()
+    assert len(house.named("work")) == 3
+    assert not house.supervisor.over
