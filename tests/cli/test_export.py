@@ -57,7 +57,7 @@ def keep(lab: Backend, experiment: Experiment) -> None:
 
 
 def alone(taken: Path, cwd: Path, *words: str, stdin: IO[bytes] | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Python without its site module, so without the editable install: of ours there is only what lies in the folder."""
+    """Python without its site module, so without the editable install: of ours there is only the folder."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(taken), str(PACKAGES)])}
     done = subprocess.run([sys.executable, "-S", "-B", *words], cwd=cwd, stdin=stdin, capture_output=True,
                           env=environment, timeout=120, check=False)
