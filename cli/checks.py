@@ -27,6 +27,7 @@ PYTHONS = ((3, 11), (3, 12))
 LEAST_FREE_GB = 1.0
 CLOCK_SLACK_S = 60.0
 NAMED = 4  # of many damaged things, so many by name
+Level = Literal["ok", "note", "bad"]
 REPAIR = "`aether doctor --repair`"
 
 
@@ -36,7 +37,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     found: str
     fix: str = ""
-    level: Literal["ok", "note", "bad"] = "ok"
+    level: Level = "ok"
 
 
 def bad(name: str, found: str, fix: str) -> Check:
@@ -83,8 +84,9 @@ def _track(name: str) -> Iterator[Check]:
         track = load_track(name)
         yield Check(name=f"track {name}", found=f"{len(track.families)} families, {len(track.metrics)} metrics, "
                                                 f"protocol {track.protocol}")
-        for what, found, fix in track.health() if track.health else ():
-            yield bad(what, found, fix) if fix else Check(name=what, found=found)
+        for one in track.health() if track.health else ():
+            level: Level = "ok" if not one.fix else "bad" if one.needed else "note"
+            yield Check(name=one.name, found=one.found, fix=one.fix, level=level)
     except Exception as error:  # a track from outside may fail in any way
         yield bad(f"track {name}", f"does not load: {error}", "install it again, or take it out")
 

@@ -121,7 +121,7 @@ def _say(check: Check) -> None:
     line = Text(f"{SIGNS[check.level]} ", style=STYLES[check.level]).append(f"{check.name:<13} ", style="bold")
     line.append(check.found, style="")
     console().print(line, soft_wrap=True)
-    if check.level == "bad":
+    if check.fix:
         console().print(f"  {'':<13} → {check.fix}", markup=False, soft_wrap=True)
 
 

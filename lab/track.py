@@ -90,6 +90,15 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     curve: str = ""
 
 
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing of the machine that a track was asked about. It is well unless `fix` says how to mend it."""
+
+    name: str
+    found: str
+    fix: str = ""
+    needed: bool = True  # false where the track does without
+
+
 class Track(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the rest of the house knows about a kind of experiment.
 
@@ -99,7 +108,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     `not_applicable(spec)` names metrics whose goals do not apply (classic decoders have no network).
     `explain(scores)` says in one or two plain lines what limited the result.
     `export(experiment, store, folder)` leaves there what a person takes away; gives lines that say how to use it.
-    `health()` checks what the track needs of this machine: (what, what was found, the fix or "" where it is well).
+    `health()` checks what the track needs of this machine.
     """
 
     name: str
@@ -115,7 +124,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     not_applicable: Callable[[Spec], frozenset[str]]
     explain: Callable[[Scores], str]
     export: Callable[[Experiment, Store, Path], Sequence[str]] | None = None
-    health: Callable[[], Sequence[tuple[str, str, str]]] | None = None
+    health: Callable[[], Sequence[Health]] | None = None
 
     def family(self, name: str) -> Family:
         for family in self.families:

@@ -16,7 +16,7 @@ from gpu_workers.codec.families.classic_space import SPACE
 from gpu_workers.codec.metrics import METRICS
 from gpu_workers.codec.phases import phases
 from lab.experiment import Experiment, Scores, Spec
-from lab.track import Family, Goal, Objective, Track
+from lab.track import Family, Goal, Health, Objective, Track
 
 if TYPE_CHECKING:
     from lab.backend import Store
@@ -50,7 +50,7 @@ def _export(experiment: Experiment, store: Store, folder: Path) -> Sequence[str]
     return export(experiment, store, folder)
 
 
-def _health() -> Sequence[tuple[str, str, str]]:
+def _health() -> Sequence[Health]:
     from gpu_workers.codec.health import health
     return health()
 
