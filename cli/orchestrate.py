@@ -28,6 +28,7 @@ def orchestrate(
     from orchestrator.main import serve
     opened = open_lab(backend)
     settings = settings_in_force(opened, opened.ledger.office.control().settings)
+    _greet(f"the daemon of {opened.address}; `aether work` adds workers, Ctrl-C ends it")
     typer.echo(serve(backend, settings, seed=seed, wait=wait))
 
 
@@ -40,6 +41,7 @@ def work(
     die_with(parent)
     log_to_stderr()
     from gpu_workers.main import serve
+    _greet(f"a worker of {backend}; Ctrl-C gives its work back")
     serve(backend, name=name)
 
 
@@ -51,7 +53,14 @@ def log_to_stderr() -> None:
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _process,
                     structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.format_exc_info, last],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def _greet(words: str) -> None:
+    """At a terminal, where a silent process looks like a stuck one."""
+    if sys.stderr.isatty():
+        typer.echo(words, err=True)
 
 
 def _process(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
