@@ -113,7 +113,7 @@ def _machine_lock() -> Check:
 
 
 def folder(path: Path) -> Iterator[Check]:
-    if not os.access(path, os.W_OK | os.X_OK):
+    if not writable(path):
         yield bad("folder", f"{path} cannot be written", f"chmod u+rwx {path}, or choose another --backend")
     else:
         yield Check(name="folder", found=f"{path} can be written")
@@ -122,6 +122,10 @@ def folder(path: Path) -> Iterator[Check]:
         yield bad("disk", f"{free_gb:.2f} GB free", "free some space; `aether gc --quota-gb 1` removes old results")
     else:
         yield Check(name="disk", found=f"{free_gb:,.0f} GB free")
+
+
+def writable(path: Path) -> bool:
+    return os.access(path, os.W_OK | os.X_OK)
 
 
 def records(found: Examination) -> Iterator[Check]:

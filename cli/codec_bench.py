@@ -41,6 +41,7 @@ def show(found: Bench, out: Console) -> None:
         rows = [(curve.ladder if nth == 0 else "", number(point.bitrate_mbps), f"{point.psnr_y_db:.2f}",
                  number(point.quality.get("ssim")), number(point.quality.get("vmaf")), number(point.encode_cpu_s, 3))
                 for curve in found.curves if curve.sequence == sequence for nth, point in enumerate(curve.points)]
+        out.print()
         columns = ("encoder", "Mbps", "PSNR-Y dB", "SSIM", "VMAF", "CPU s")
         out.print(table(*columns, title=sequence, rows=rows, right=columns[1:]))
     for anchor in dict.fromkeys(one.anchor for one in found.bd_rates):
@@ -93,6 +94,7 @@ def _show_bd_rates(found: Bench, anchor: str, sequences: Sequence[str], out: Con
     if not against:
         return
     columns = [*sequences, "the set"]
+    out.print()
     rows = [(name, *(_percent(deltas[name, sequence]) for sequence in (*sequences, None))) for name in against]
     out.print(table(f"BD-rate against {anchor}, %", *columns, rows=rows, right=columns))
     for name in against:

@@ -15,7 +15,7 @@ import typer
 
 from cli import checks
 from cli.checks import REPAIR, Check, bad
-from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, open_lab, table
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, open_lab
 from lab.errors import AetherError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAMED = 20  # of many restored records, so many by name
 SIGNS = {"ok": "✓", "note": "·", "bad": "✗"}
+BETTER = {"lower": "lower is better", "higher": "higher is better", "neither": "for knowing"}
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
 
@@ -55,6 +56,8 @@ def _all(address: str, repair: bool) -> Iterator[Check]:
         yield Check(name="laboratory", found=f"none at {address}; `aether run` makes one", level="note")
         return
     yield from checks.folder(folder)
+    if not checks.writable(folder):  # SQLite cannot even read there
+        return
     try:
         yield from _records(folder, repair)
         lab = open_lab(address)
@@ -133,12 +136,9 @@ def _show_metrics(json: bool) -> None:
     if json:
         emit({track.name: track.metrics for track in tracks})
         return
-    for track in tracks:
-        rows = [(metric.name, metric.unit, _arrow(metric.better), metric.definition, metric.source)
-                for metric in track.metrics]
-        console().print(table("metric", "unit", "better", "definition", "source", title=f"track {track.name}",
-                              rows=rows))
-
-
-def _arrow(better: str) -> str:
-    return {"lower": "↓", "higher": "↑"}.get(better, "")
+    from rich.padding import Padding
+    from rich.text import Text
+    for metric in (metric for track in tracks for metric in track.metrics):
+        unit = f"{metric.unit}, " if metric.unit else ""
+        console().print(Text(metric.name, style="bold").append(f"  {unit}{BETTER[metric.better]}", style="dim"))
+        console().print(Padding(Text(f"{metric.definition}\nsource: {metric.source}"), (0, 0, 0, 4)))

@@ -63,7 +63,7 @@ class Rows:
                 said = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
                 return "" if said == "ok" else said.replace("\n", " ")
         except sqlite3.DatabaseError as error:
-            return str(error)
+            return _complaint(error, self._path)
 
     def _scan(self, way: str) -> Generator[Record, None, bool]:
         """Whether it came to the end."""
@@ -76,7 +76,7 @@ class Rows:
                     else:
                         yield record
         except sqlite3.DatabaseError as error:
-            self.complaint = self.complaint or str(error)
+            self.complaint = self.complaint or _complaint(error, self._path)
             return False
         return True
 
@@ -186,6 +186,13 @@ def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True, timeout=10)
     db.text_factory = lambda text: text.decode(errors="replace")  # a flipped byte need not be UTF-8 any more
     return db
+
+
+def _complaint(error: sqlite3.DatabaseError, path: Path) -> str:
+    """What SQLite says of the file; a lock says nothing of it."""
+    if "locked" in str(error) or "busy" in str(error):
+        raise Unavailable(f"{path} is locked by another process; try again") from error
+    return str(error)
 
 
 def _sound(row: tuple[object, ...]) -> Record | None:

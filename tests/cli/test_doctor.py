@@ -110,6 +110,16 @@ def test_a_damaged_clip_is_named_set_aside_and_can_be_added_again(lab: Path, sai
     assert "all is well" in said("doctor")
 
 
+def test_a_folder_that_cannot_be_written_is_told_and_nothing_worse_is_claimed(
+        lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs tests as root may write everywhere, so the system's answer is given here."""
+    monkeypatch.setattr("cli.checks.os.access", lambda path, mode: False)
+    code, found = look(capsys)
+    assert code == 1
+    assert "chmod" in found["folder"]["fix"]
+    assert "records" not in found
+
+
 def test_a_clock_that_went_back_is_told(lab: Path, capsys: pytest.CaptureFixture[str],
                                         monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.checks.time.time", lambda: 1_000_000_000.0)
