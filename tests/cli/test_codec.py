@@ -10,10 +10,16 @@ from xml.etree import ElementTree
 
 import pytest
 
+from cli.codec_bench import draw, show
+from cli.output import console
+from gpu_workers.codec.bench import BdRate, Bench, Curve, RdPoint
+from gpu_workers.codec.measure.bdrate import Delta
+from lab.errors import UserError
 from support.footage import VIDEO, cut
 
 Said = Callable[..., str]
 FEW = ("svtav1_preset6", "x265_medium")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="session")
@@ -102,13 +108,52 @@ def test_facts_of_any_video_are_told(film: Path, said: Said) -> None:
     assert answer(said, "info", str(film))["frames"] == 10
 
 
-def test_a_bench_gives_points_bd_rates_and_a_picture(film: Path, said: Said) -> None:
+def made_up_bench() -> Bench:
+    """Two encoders on two sequences, of which one has too few points to compare."""
+    def curve(sequence: str, ladder: str, gain: float, count: int = 5) -> Curve:
+        points = [RdPoint(bytes=1, bitrate_mbps=gain * 2.0 ** n, psnr_y_db=30.0 + 3 * n, quality={"ssim": 0.9})
+                  for n in range(count)]
+        return Curve(sequence=sequence, ladder=ladder, points=tuple(points))
+
+    curves = (curve("a", FEW[0], 0.8), curve("a", FEW[1], 1.0), curve("<b>", FEW[0], 0.8, 2), curve("<b>", FEW[1], 1.0))
+    deltas = {"a": Delta(value=-20.0), "<b>": Delta(value=None, why="too few points"),
+              None: Delta(value=None, why="<b>: too few points")}
+    return Bench(curves=curves, bd_rates=tuple(BdRate(ladder=FEW[0], anchor=FEW[1], sequence=sequence, delta=delta)
+                                               for sequence, delta in deltas.items()))
+
+
+def test_a_bench_shows_every_point_the_bd_rates_and_why_one_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    show(made_up_bench(), console())
+    told = capsys.readouterr().out
+    assert f"BD-rate against {FEW[1]}" in told
+    assert "-20.0" in told
+    assert f"{FEW[0]}: <b>: too few points" in told
+    assert told.count("0.9") >= 17
+
+
+def test_the_benchs_picture_has_every_point_of_every_sequence(tmp_path: Path) -> None:
+    draw(made_up_bench(), tmp_path / "b.svg")
+    root = ElementTree.parse(tmp_path / "b.svg").getroot()
+    texts = [text.text for text in root.iter(f"{SVG}text")]
+    assert {"a", "<b>", *FEW} <= set(texts)
+    assert len([title for title in root.iter(f"{SVG}title") if "Mbps" in (title.text or "")]) == 17
+
+
+def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--svg"):
+        draw(made_up_bench(), tmp_path / "no such folder" / "b.svg")
+
+
+def test_a_bench_without_such_an_encoder_is_refused_before_it_costs_anything(film: Path, said: Said) -> None:
+    assert "no ladder" in said("codec", "bench", str(film), "--encoder", "none", code=2)
+
+
+@pytest.mark.ci
+def test_a_bench_measures_points_and_finds_them_again(film: Path, said: Said) -> None:
     options = [word for name in FEW for word in ("--encoder", name)]
-    found = answer(said, "bench", str(film), *options, "--cache", "kept", "--svg", "b.svg")
+    words = ["bench", str(film), *options, "--cache", "kept", "--svg", "b.svg"]
+    found = answer(said, *words)
     assert {curve["ladder"] for curve in found["curves"]} == set(FEW)
     assert {(one["ladder"], one["anchor"]) for one in found["bd_rates"] if one["sequence"] is None} >= {FEW}
-    titles = ElementTree.parse("b.svg").getroot().iter("{http://www.w3.org/2000/svg}title")
-    assert len([title for title in titles if "Mbps" in (title.text or "")]) == 10
-    told = said("codec", "bench", str(film), *options, "--cache", "kept", "--svg", "b.svg")
-    assert "BD-rate against x265_medium" in told
-    assert "no ladder" in said("codec", "bench", str(film), "--encoder", "none", code=2)
+    assert answer(said, *words) == found
+    assert len(list(Path("kept").iterdir())) == 10

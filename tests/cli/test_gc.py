@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lab.backend import open_backend
 
 Said = Callable[..., str]
@@ -45,7 +47,7 @@ def test_scratch_goes_and_all_that_experiments_left_stays(lab: Path, said: Said)
 
 
 def test_a_quota_takes_what_nobody_needs_and_never_the_best_or_the_footage(lab: Path, said: Said,
-                                                                           monkeypatch: Any) -> None:
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.gc.LEADERS", 1)
     told = swept(said, "--grace-h", "0", "--quota-gb", "0")
     assert any(removal["retention"] == "cache" for removal in told["removed"]) or told["bytes"]["cache"] == 0
@@ -56,6 +58,8 @@ def test_a_quota_takes_what_nobody_needs_and_never_the_best_or_the_footage(lab: 
     assert said("reproduce", best)
 
 
-def test_a_lab_is_well_after_a_sweep(lab: Path, said: Said) -> None:
-    swept(said, "--grace-h", "0")
+def test_a_lab_is_well_after_a_sweep(lab: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.pruning.RECENT_CHANGES", 0)
+    assert swept(said, "--grace-h", "0")["answers"] > 50
+    assert swept(said, "--grace-h", "0")["answers"] == 0
     assert json.loads(said("doctor", "--json"))["well"]

@@ -99,6 +99,28 @@ def test_one_flipped_byte_anywhere_in_the_database_loses_nothing(healthy: Path, 
     assert hurt > 5
 
 
+def test_a_flipped_byte_in_the_write_ahead_log_of_a_killed_lab_loses_nothing(tmp_path: Path) -> None:
+    """SQLite drops what follows a damaged frame and says nothing: the journal alone knows what was there."""
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    with closing(SqliteTable(killed / DATABASE)) as table:
+        laboratory = Laboratory(table)
+        for _ in range(6):
+            laboratory.end()
+        write_journal(killed, laboratory.ledger)
+        whole, seed, hurt = state(killed), Random().randrange(1 << 32), 0
+        print(f"seed {seed}")
+        random, size = Random(seed), (killed / f"{DATABASE}-wal").stat().st_size
+        for turn in range(12):
+            lab = Path(shutil.copytree(killed, tmp_path / str(turn), ignore=shutil.ignore_patterns("*-shm")))
+            flip(lab / f"{DATABASE}-wal", random.randrange(size), random.randrange(8))
+            if not examine(lab).sound:
+                hurt += 1
+                repair(lab, "now")
+            assert state(lab) == whole
+    assert hurt > 3
+
+
 def test_a_flipped_byte_in_a_body_is_found_by_its_hash_and_restored_from_the_journal(lab: Path) -> None:
     whole = state(lab)
     execute(lab, "UPDATE records SET body = CAST(replace(body, '38.5', '98.5') AS BLOB)"
