@@ -141,4 +141,4 @@ def _show_metrics(json: bool) -> None:
     for metric in (metric for track in tracks for metric in track.metrics):
         unit = f"{metric.unit}, " if metric.unit else ""
         console().print(Text(metric.name, style="bold").append(f"  {unit}{BETTER[metric.better]}", style="dim"))
-        console().print(Padding(Text(f"{metric.definition}\nsource: {metric.source}"), (0, 0, 0, 4)))
+        console().print(Padding(Text(f"{metric.definition}\nsource: {metric.source}"), (0, 0, 0, 4), expand=False))
