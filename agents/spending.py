@@ -34,7 +34,7 @@ def spending(ledger: Ledger, now: float, running: int) -> Money:
 
 def _in_force(ledger: Ledger, month: str) -> list[tuple[str, Budget]]:
     lease = ledger.office.lease()
-    named = {f"month {month}": month} | ({"this run": f"run-{lease.epoch}"} if lease else {})
+    named = {f"month {month}": month} | ({"this run": f"run-{lease.run}"} if lease else {})
     found = {name: ledger.accounts.balance(id) for name, id in named.items()}
     return [(name, budget) for name, budget in found.items() if budget is not None]
 

@@ -185,7 +185,7 @@ class Watch:
         month, lease = month_key(now), self.ledger.office.lease()
         reserved = sum(r.amount for r in self.view.unsettled.values() if r.what == "attempt")
         cost = expected(self.view.running(), self.view.recent_costs, reserved)
-        names = {"month": month} | ({"run": f"run-{lease.epoch}"} if lease and lease.holder else {})
+        names = {"month": month} | ({"run": f"run-{lease.run}"} if lease and lease.holder else {})
         return tuple(_money_line(name, self.view.budgets[id], cost) for name, id in names.items()
                      if id in self.view.budgets)
 

@@ -64,13 +64,22 @@ class SettingsRevision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DaemonLease(msgspec.Struct, frozen=True, kw_only=True):
-    """Who runs the lab. `epoch` grows at each takeover; an empty holder has left by itself."""
+    """Who runs the lab. `epoch` grows at each takeover; an empty holder has left by itself. `run` is the epoch in which
+    the run began: a daemon that takes over from one that died goes on with its run."""
 
     epoch: int
     holder: str
     host: str = ""
     pid: int = 0
     since: float = 0.0
+    run: int = 0
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What limits of a run are counted from, however many daemons it takes: `key` is the epoch in which it began."""
+
+    key: int
+    explored: int  # experiments that had been explored before
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):

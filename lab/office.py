@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from lab import guards
 from lab.clock import Clock
-from lab.control import Beat, Control, DaemonLease, Idea, Report, SettingsRevision
+from lab.control import Beat, Control, DaemonLease, Idea, Report, Run, SettingsRevision
 from lab.errors import LabHeld
 from lab.table import Table
 from lab.transaction import Transaction, Transactor
@@ -35,15 +35,31 @@ class Office:
                 raise LabHeld(f"daemon {lease.holder} (pid {lease.pid} on {lease.host}) holds this lab; stop it with "
                               f"`aether stop`, or wait for its lease to run out")
             epoch = lease.epoch + 1 if lease else 1
-            t.put(*DAEMON, DaemonLease(epoch=epoch, holder=holder, host=host, pid=pid, since=self._clock.wall()))
+            run = lease.run if lease and lease.holder else epoch
+            t.put(*DAEMON, DaemonLease(epoch=epoch, holder=holder, host=host, pid=pid, since=self._clock.wall(),
+                                       run=run or epoch))
             return epoch
         return self._transactor.run("take_lease", holder, op_id, decide, int)
+
+    def begin_run(self, explored: int, *, epoch: int, op_id: str) -> Run:
+        """The run that this daemon carries on, or begins now after so many explored experiments."""
+        def decide(t: Transaction) -> Run:
+            require_epoch(t, epoch)
+            lease = t.read(*DAEMON, DaemonLease)
+            key = lease.run if lease and lease.run else epoch
+            known = t.read("run", f"{key:06d}", Run)
+            if known is None:
+                known = Run(key=key, explored=explored)
+                t.put("run", f"{key:06d}", known)
+            return known
+        return self._transactor.run("begin_run", str(epoch), op_id, decide, Run)
 
     def leave_lease(self, epoch: int, *, op_id: str) -> int:
         """The daemon goes by itself; the next one need not wait."""
         def decide(t: Transaction) -> int:
             require_epoch(t, epoch)
-            t.put(*DAEMON, DaemonLease(epoch=epoch, holder=""))
+            lease = t.read(*DAEMON, DaemonLease)
+            t.put(*DAEMON, DaemonLease(epoch=epoch, holder="", run=lease.run if lease else epoch))
             return epoch
         return self._transactor.run("leave_lease", str(epoch), op_id, decide, int)
 

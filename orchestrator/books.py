@@ -25,8 +25,8 @@ log = structlog.get_logger("books")
 class Books:
     """See the module. `starved` is true while a reservation does not fit."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, epoch: int) -> None:
-        self._ledger, self._clock, self._epoch = ledger, clock, epoch
+    def __init__(self, ledger: Ledger, clock: Clock, epoch: int, run: int) -> None:
+        self._ledger, self._clock, self._epoch, self._run = ledger, clock, epoch, run
         self._overhead: tuple[str, float] | None = None  # its reservation, and when it was taken
         self._overheads = 0
         self.starved = False
@@ -114,7 +114,7 @@ class Books:
 
     def _in_force(self, settings: Settings) -> tuple[str, ...]:
         month = month_key(self._clock.wall())
-        return (month, f"run-{self._epoch}") if settings.budget.run_usd is not None else (month,)
+        return (month, f"run-{self._run}") if settings.budget.run_usd is not None else (month,)
 
     def _opened(self, view: View, settings: Settings) -> tuple[str, ...]:
         """This month's budget and this run's, opened with their caps where they are new."""

@@ -15,6 +15,7 @@ import structlog
 
 from lab.backend import Backend
 from lab.clock import Clock
+from lab.control import Run
 from lab.errors import AetherError, Duplicate, LabHeld, Refused, SettingsError, Stale, Unavailable
 from lab.experiment import Ending, Experiment
 from lab.local.journal import Journal
@@ -79,9 +80,9 @@ class Daemon:
         self._sent: dict[str, float] = {}  # experiment → when its message was last sent
         self._pending: Experiment | None = None  # proposed to the ledger, which has not answered yet
         self._leading = ("", 0)  # the leader, and how many experiments had ended when it took the lead
-        self._quota_from: int | None = None
+        self._run = Run(key=0, explored=0)
         self._done_at: float | None = None
-        self._ready = False
+        self._ready = self._begun = False
 
     @property
     def over(self) -> bool:
@@ -143,7 +144,7 @@ class Daemon:
         goals = goals_of(self._settings, self._around.track)
         self._view = View(self._around.track, goals)
         self._view.load(self._ledger)
-        if self._revision == 0:
+        if not self._begun:
             self._first_look()
         self._planner = Planner(self._view, self._ledger, self._around.proposer, self._around.clips, self._settings,
                                 goals, self._config.seed, self._config.study_seed)
@@ -154,15 +155,16 @@ class Daemon:
     def _first_look(self) -> None:
         """What belongs to this run alone."""
         self._revision = self._view.control.settings
-        if self._quota_from is None:
-            self._quota_from = len(self._view.explored)
-        self._books = Books(self._ledger, self._around.clock, self._epoch)
+        self._run = self._ledger.office.begin_run(len(self._view.explored), epoch=self._epoch,
+                                                  op_id=f"begin.{self._epoch}")
+        self._books = Books(self._ledger, self._around.clock, self._epoch, self._run.key)
         self._post = Post(self._backend, self._around.reporter, self._around.clock)
         if self._around.journal is not None:
             self._around.journal.open()
         if self._view.control.stop:  # said to an earlier run; starting this one takes it back
             self._ledger.office.set_control(stop="", op_id=f"go.{self._epoch}")
             self._view.control = self._ledger.office.control()
+        self._begun = True
 
     # ------------------------------------------------------------------ a round
 
@@ -291,7 +293,7 @@ class Daemon:
 
     def _quota_left(self) -> bool:
         quota = self._settings.limits.experiments
-        return quota is None or len(self._view.explored) - (self._quota_from or 0) < quota
+        return quota is None or len(self._view.explored) - self._run.explored < quota
 
     # ------------------------------------------------------------------ planning and dispatch
 
@@ -322,7 +324,7 @@ class Daemon:
 
     def _left(self) -> Budget:
         quota = self._settings.limits.experiments
-        done = len(self._view.explored) - (self._quota_from or 0)
+        done = len(self._view.explored) - self._run.explored
         return Budget(experiments=None if quota is None else quota - done)
 
     def _take_ideas(self) -> None:
