@@ -16,9 +16,11 @@ from agents.gather import gather, settings_in_force
 from agents.page import compose_html
 from agents.report import compose
 from lab.backend import Backend, open_backend
+from lab.clock import SystemClock
 from lab.control import Report
 from lab.errors import AetherError, WrongState
 from lab.files import Files, SystemFiles
+from lab.probe import from_environment, probed
 from lab.track import load_track
 
 PAGE = "report.html"
@@ -53,7 +55,8 @@ def main(arguments: list[str]) -> int:
         return 2
     address, key, why = arguments
     try:
-        report(open_backend(address), key, why, time.time())
+        backend = probed(open_backend(address), from_environment(os.environ), SystemClock())
+        report(backend, key, why, time.time())
     except AetherError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -11,7 +11,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -21,6 +21,7 @@ from lab.ledger import Ledger
 from lab.table import Check, Record, Table, Write
 
 Probe = Callable[[str], None]
+T = TypeVar("T")
 
 WRITES = ("take_lease", "propose", "approve", "reserve", "claim", "checkpointed", "finish", "settle",
           "reserve_overhead", "release", "report", "delivered", "leave_lease", "budget", "settings")
@@ -100,6 +101,11 @@ class Probed:
             self._probe(f"{step}.after")
             return answer
         return told
+
+
+def told(target: T, probe: Probe, steps: Mapping[str, str]) -> T:
+    """The same object, with those of its methods told to `probe`."""
+    return target if probe is silent else cast(T, Probed(target, probe, steps))
 
 
 def probed(backend: Backend, probe: Probe, clock: Clock) -> Backend:

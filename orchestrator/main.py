@@ -22,7 +22,7 @@ from lab.backend import Backend, open_backend
 from lab.clock import SystemClock
 from lab.errors import LabHeld
 from lab.local.journal import Journal
-from lab.probe import from_environment, probed
+from lab.probe import Probe, from_environment, probed, told
 from lab.settings import Settings, parse
 from lab.track import load_track
 from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
@@ -60,15 +60,22 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
         daemon = Daemon(_config(backend, seed, wait, proof), settings, Surroundings(
             backend=backend, track=load_track(settings.lab.track), proposer=ProposerProcess(),
             reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
-            journal=Journal(backend.folder / JOURNAL) if backend.folder else None))
-        told = _signals()
+            journal=_journal(backend, probe)))
+        signals = _signals()
         while not daemon.over:
             time.sleep(daemon.step())
-            if told:
-                backend.ledger.office.set_control(stop="now", op_id=f"signal.{os.getpid()}.{told.pop()}")
+            if signals:
+                backend.ledger.office.set_control(stop="now", op_id=f"signal.{os.getpid()}.{signals.pop()}")
     if daemon.lost:
         raise LabHeld(f"another daemon has taken over this lab: {daemon.lost}")
     return daemon.why
+
+
+def _journal(backend: Backend, probe: Probe) -> Journal | None:
+    """Beside the database of a lab on one machine; an account keeps its changes itself."""
+    if backend.folder is None:
+        return None
+    return told(Journal(backend.folder / JOURNAL), probe, {"append": "journal.append"})
 
 
 def _config(backend: Backend, seed: int | None, wait: bool, proof: tuple[int, int] | None) -> DaemonConfig:
