@@ -33,6 +33,8 @@ class Line:
 
     def get(self, kind: str, id: str) -> Record | None:
         self.reach()
+        if kind == "head":  # a decision has read all that it rests on
+            self._overtaken()
         record = self._table.get(kind, id)
         if kind == "op" and record is not None:
             self._world.saw("answered again by op_id")
@@ -45,11 +47,10 @@ class Line:
 
     def commit(self, writes: Sequence[Write], checks: Sequence[Check] = (), *, label: str = "") -> None:
         self.request(label)
-        if not self._world.locks:
-            self._world.interleave(self._owner)
-            if self._world.strikes("request_late"):
-                self._world.later(lambda: self._land(writes, checks, label), 60.0)
-                raise Unavailable(f"{label}: no answer came")
+        self._overtaken()
+        if not self._world.locks and self._world.strikes("request_late"):
+            self._world.later(lambda: self._land(writes, checks, label), 60.0)
+            raise Unavailable(f"{label}: no answer came")
         try:
             self._commit(writes, checks, label)
         except Conflict:
@@ -83,6 +84,10 @@ class Line:
     def _commit(self, writes: Sequence[Write], checks: Sequence[Check], label: str) -> None:
         self._table.commit(writes, checks, label=label)
         self._world.committed(self._owner, writes)
+
+    def _overtaken(self) -> None:
+        if not self._world.locks and not self._world.interleave(self._owner):
+            raise Killed("while it stood still")
 
     def _land(self, writes: Sequence[Write], checks: Sequence[Check], label: str) -> None:
         try:

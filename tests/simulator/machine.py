@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from simulator.lines import Killed
 
 from gpu_workers.collect import NotCollected
 from gpu_workers.phase import PhaseRequest
@@ -19,7 +20,6 @@ from lab.experiment import Experiment, Reason
 from lab.track import Phase
 from orchestrator.designers.protocol import Proposal
 from orchestrator.proposer import Answer, Ask, InlineProposer
-from simulator.lines import Killed
 
 if TYPE_CHECKING:
     from simulator.staff import WorkerProcess
@@ -72,8 +72,13 @@ class SimRunner:
         world.started[(attempt[0], phase)] = attempt[1]
         seconds = 1e9 if world.strikes("phase_hang") else min(world.rng.expovariate(1 / 30), LONGEST_S)
         reason = world.rng.choice(("crash", "memory", "diverged")) if world.strikes("phase_crash") else None
+        if self._takes_its_worker_down(request):
+            world.at(world.now + world.rng.uniform(0, min(seconds, 30.0)), lambda: world.dies(self._worker))
         self._worker.phases.append(SimRunning(world, attempt, seconds, limit_s, reason))
         return self._worker.phases[-1]
+
+    def _takes_its_worker_down(self, request: PhaseRequest) -> bool:
+        return Random(f"deadly {request.spec.fingerprint()}").random() < self._world.weather.deadly
 
 
 def _end(reason: Reason | None, detail: str, seconds: float) -> PhaseEnd:
@@ -114,7 +119,8 @@ class SimWorkspace:
 def scores(fingerprint: str) -> bytes:
     """What this specification measures, wherever and however often it runs."""
     rng = Random(fingerprint)
-    mean = {"coefficients": rng.uniform(1, 16), "fit_db": None if rng.random() < 0.1 else rng.gauss(8, 6), "fit_ms": 1.0}
+    fit_db = None if rng.random() < 0.1 else rng.gauss(8, 6)
+    mean = {"coefficients": rng.uniform(1, 16), "fit_db": fit_db, "fit_ms": 1.0}
     return msgspec.json.encode({"mean": mean, "clips": {"a": mean}, "why": {"fit_db": "the points are all alike"}})
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+from simulator.lines import Killed
+from simulator.staff import Process
+
 from lab.control import Beat, Idea, Report
 from lab.errors import AetherError, Refused, Unavailable, UserError
 from lab.experiment import Checkpoint, Experiment, Outcome
 from lab.money import to_micro
-from msgspec.structs import replace
-from simulator.lines import Killed
-from simulator.staff import Process
 
 if TYPE_CHECKING:
     from simulator.world import World

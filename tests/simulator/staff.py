@@ -6,6 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulator.disk import ProcessFiles
+from simulator.lines import Killed, Line, MessyQueue
+from simulator.machine import MoodyProposer, SimReporter, SimRunner, SimRunning, SimWorkspace
+
 from gpu_workers.worker import Surroundings as WorkerSurroundings
 from gpu_workers.worker import Worker, WorkerConfig
 from lab.backend import Backend
@@ -19,9 +23,6 @@ from lab.local.store import FileStore
 from lab.settings import parse
 from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
-from simulator.disk import ProcessFiles
-from simulator.lines import Killed, Line, MessyQueue
-from simulator.machine import MoodyProposer, SimReporter, SimRunner, SimRunning, SimWorkspace
 from support.curve.spec import TRACK
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Process:
     def backend(self) -> Backend:
         ledger = Ledger(self.line, self.clock, self.world.rng, pause=lambda seconds: None)
         queue = SqliteQueue(self.world.table, "cpu", self.clock.wall, self.world.rng)
-        return Backend(address="local:simulated", ledger=ledger, queues={"cpu": MessyQueue(self.world, self.line, queue)},
+        queues = {"cpu": MessyQueue(self.world, self.line, queue)}
+        return Backend(address="local:simulated", ledger=ledger, queues=queues,
                        store=FileStore(Path("/lab/store"), self.files, self.world.rng),
                        mailbox=NotedMailbox(self.world, FileMailbox(Path("/lab/outbox"), self.files)))
 

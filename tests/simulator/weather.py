@@ -17,6 +17,7 @@ class Weather(NamedTuple):
     request_lost: float = 0.0  # it never arrived
     request_late: float = 0.0  # the caller gives up, and it lands afterwards (where nothing locks others out)
     interleaved: float = 0.0  # another process comes between a decision's reads and its commit
+    stalled: float = 0.0  # a daemon stands still there, for up to a few lease times
     killed_at_write: float = 0.0
     killed_at_file: float = 0.0
     message_lost: float = 0.0
@@ -28,15 +29,16 @@ class Weather(NamedTuple):
     nothing_left: float = 0.0  # a phase leaves no output
     bad_scores: float = 0.0  # not a number, no JSON, or an infinite one
     garbage_proposal: float = 0.0
+    deadly: float = 0.0  # a configuration that takes its worker down, wherever it runs
     reporter_dies: float = 0.0
     step_late: float = 0.0  # a process is not scheduled for a while
 
 
 CALM = Weather()
-STORM = Weather(reply_lost=0.01, request_lost=0.01, request_late=0.01, interleaved=0.05, killed_at_write=0.002,
+STORM = Weather(reply_lost=0.01, request_lost=0.01, request_late=0.01, interleaved=0.03, stalled=0.005, killed_at_write=0.002,
                 killed_at_file=0.001, message_lost=0.1, message_doubled=0.1, message_late=0.1, disk_full=0.002,
                 phase_crash=0.05, phase_hang=0.03, nothing_left=0.03, bad_scores=0.05, garbage_proposal=0.15,
-                reporter_dies=0.3, step_late=0.01)
+                deadly=0.01, reporter_dies=0.3, step_late=0.01)
 
 
 def drawn(rng: Random) -> Weather:
@@ -59,5 +61,5 @@ class Rhythm(NamedTuple):
 
 
 def rhythm(rng: Random) -> Rhythm:
-    means = Rhythm(700, 900, 900, 2500, 2500, 900, 700, 250, 80, 1500)
+    means = Rhythm(700, 900, 900, 2500, 2500, 900, 700, 250, 80, 400)
     return Rhythm(*(mean * rng.uniform(0.5, 2.0) if rng.random() < 0.75 else float("inf") for mean in means))

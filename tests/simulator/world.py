@@ -17,9 +17,6 @@ from random import Random
 from typing import Any
 
 import structlog
-
-from lab.local.table import SqliteTable
-from lab.table import Write
 from simulator.disk import Disk
 from simulator.invariants import Broken, Checker
 from simulator.lines import Killed
@@ -28,10 +25,13 @@ from simulator.people import Meddler, Person
 from simulator.staff import BEAT_S, GRACE_S, LEASE_S, DaemonProcess, Process, WorkerProcess
 from simulator.weather import CALM, drawn, rhythm
 
+from lab.local.table import SqliteTable
+from lab.table import Write
+
 HOUR_S = 3600.0
 GRAIN_S = 4.0  # a process that asks to be called again soon is called this much later: nothing looks faster here
 START = 1_795_996_800.0  # 2026-11-30T00:00 UTC, a day before a month ends
-PATIENCE_S = 6 * HOUR_S  # of virtual time, for everything to end once the faults have stopped
+PATIENCE_S = 3 * HOUR_S  # of virtual time, for everything to end once the faults have stopped
 TAIL = 400  # lines of the log that are kept to be read
 
 
@@ -120,19 +120,31 @@ class World:
             experiment, _, fence = id.partition(".")
             self.checker.beat((experiment, int(fence)))
 
-    def interleave(self, owner: str) -> None:
-        """Between a decision and its commit another process acts."""
-        if self._inside or owner == "meddler" or not self.strikes("interleaved"):
-            return
-        others = [p for p in self.crew if p.name != owner]
+    def interleave(self, owner: str) -> bool:
+        """Between a decision's reads and its commit others act; whether the process still lives then."""
+        if self._inside or owner == "meddler":
+            return True
         self._inside = True
         try:
-            if not others or self.rng.random() < 0.2:
-                self._guarded("person", self.person.act)
-            else:
-                self._step(self.rng.choice(others))
+            if self.strikes("interleaved"):
+                self._another_acts(owner)
+            process = next((p for p in self._daemons() if p.name == owner), None)
+            if process is not None and self.strikes("stalled"):
+                until, epoch = self.now + self.rng.uniform(1, 4 * LEASE_S), self.checker.epoch
+                while self.now < until and self.checker.epoch == epoch:  # the worst moment is just after a takeover
+                    self._next()
+                if process.alive and self.checker.epoch != epoch: self.saw("stall-takeover")
+                return process.alive
         finally:
             self._inside = False
+        return True
+
+    def _another_acts(self, owner: str) -> None:
+        others = [p for p in self.crew if p.name != owner]
+        if not others or self.rng.random() < 0.2:
+            self._guarded("person", self.person.act)
+        else:
+            self._step(self.rng.choice(others))
 
     def settings_text(self, quota: int | None = None) -> str:
         limit = f"experiments = {quota}\n" if quota else ""
@@ -152,7 +164,7 @@ class World:
             self._let_things_happen()
             while not self.calm:
                 self._next()
-                if len(self.checker.experiments) >= self.wanted or self.now > 48 * HOUR_S:
+                if len(self.checker.experiments) >= self.wanted or self.now > 24 * HOUR_S:
                     self._calm_down()
             self._until_everything_ended()
 
@@ -268,6 +280,8 @@ class World:
         self._wake(process, delay + 0.01)
 
     def _end(self, process: Process) -> None:
+        if not process.alive:  # it died while it stood still in the middle of a call
+            return
         process.end()
         self.crew.remove(process)
         if isinstance(process, WorkerProcess):
@@ -296,6 +310,12 @@ class World:
         return [p for p in self.crew if isinstance(p, WorkerProcess)]
 
     # ------------------------------------------------------------------ accidents
+
+    def dies(self, worker: WorkerProcess) -> None:
+        if worker.alive:
+            self._struck("deadly")
+            self.note(f"{worker.name} is taken down by what it runs")
+            self._end(worker)
 
     def _struck(self, what: str) -> None:
         self.faults[what] += 1

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from pathlib import Path
 
-INSTALLED = Path(__file__).parent / "installed"  # on PYTHONPATH, with `tests`, it makes the track one of those installed
+INSTALLED = Path(__file__).parent / "installed"  # on PYTHONPATH beside `tests`, it makes the track an installed one

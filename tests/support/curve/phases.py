@@ -83,7 +83,8 @@ def descent(box: Box, rows: list[list[float]], wanted: list[float]) -> list[floa
     found, rate = [0.0] * len(rows[0]), float(box.spec.params["rate"])
     for step in range(int(box.spec.params["steps"])):
         errors = [sum(c * b for c, b in zip(found, row, strict=True)) - y for row, y in zip(rows, wanted, strict=True)]
-        slope = [2 * sum(e * row[i] for e, row in zip(errors, rows, strict=True)) / len(rows) for i in range(len(found))]
+        columns = zip(*rows, strict=True)
+        slope = [2 * sum(e * b for e, b in zip(errors, column, strict=True)) / len(rows) for column in columns]
         found = [c - rate * s for c, s in zip(found, slope, strict=True)]
         box.progress(step=step, loss=sum(e * e for e in errors) / len(rows))
     return found

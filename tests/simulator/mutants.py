@@ -1,0 +1,133 @@
+"""Guards taken out one at a time: each mutant replaces one name of the product, and says what that would allow.
+
+The simulator must notice each within a few seeds; a guard that nobody misses is no guard, or is not simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import simulator.disk
+from simulator.staff import LEASE_S
+
+import gpu_workers.worker
+import lab.guards
+import lab.ledger
+import lab.local.store
+import lab.local.table
+import lab.transaction
+import orchestrator.books
+import orchestrator.daemon
+import orchestrator.leases
+from lab.control import Change
+from lab.experiment import MOVES
+from lab.transaction import Transaction
+from orchestrator.leases import Seen
+
+
+class Mutant(NamedTuple):
+    """`owner.name` becomes `value`; `allows` is what then can happen."""
+
+    owner: Any
+    name: str
+    value: Any
+    allows: str
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """In place of a guard."""
+
+
+def _always_anew(self: Any, action: str, subject: str, op_id: str, decision: Callable[[Transaction], Any],
+                 form: Any) -> Any:
+    """`Transactor._once` without the look for an earlier answer."""
+    transaction = Transaction(self._table)
+    answer = decision(transaction)
+    transaction.put("op", f"{op_id}#{self._table.get('head', 'changes')}", answer)
+    self._commit(action, subject, op_id, transaction)
+    return answer
+
+
+def _view_first(self: Any) -> bool:
+    """`Daemon._follow` with the journal last."""
+    changes: Sequence[Change] = self._ledger.changes(self._view.change, orchestrator.daemon.ROUND)
+    for change in changes:
+        self._view.apply(change)
+        if change.subject in self._view.ended:
+            self._planner.ended(change.subject)
+            self._sent.pop(change.subject, None)
+    if self._around.journal is not None:
+        self._around.journal.append(changes)
+    return len(changes) == orchestrator.daemon.ROUND
+
+
+def _watch(patience_s: float) -> Callable[..., list[Seen]]:
+    """`LeaseWatch.silent` without the fresh start after a pause of its own, and with this patience."""
+    def silent(self: Any, attempts: Any, now: float) -> list[Seen]:
+        before, self._since = self._since, {}
+        found = []
+        for seen in attempts:
+            n, since = before.get((seen.experiment, seen.fence), (-1, now))
+            self._since[(seen.experiment, seen.fence)] = (seen.n, since if n == seen.n else now)
+            if n == seen.n and now - since >= patience_s:
+                found.append(seen)
+        return found
+    return silent
+
+
+def _in_place(self: Any, target: Path, data: bytes) -> None:
+    """`FileStore._write_aside`, not aside."""
+    self._files.write(target, data)
+
+
+def _taken_on_trust(self: Any, t: Transaction, original: str | None) -> str | None:
+    return original
+
+
+def _never_stop(self: Any) -> float:
+    return gpu_workers.worker.RETRY_S
+
+
+MUTANTS = {
+    "fence": Mutant(lab.guards, "check_fence", nothing, "a worker that lost its lease finishes another's attempt"),
+    "running": Mutant(lab.guards, "check_running", nothing, "what is queued or ended is finished or checkpointed"),
+    "epoch": Mutant(lab.guards, "check_epoch", nothing, "a daemon that was replaced goes on writing"),
+    "moves": Mutant(lab.guards, "check_move", nothing, "any state follows any other"),
+    "cancelled for ever": Mutant(MOVES, "cancelled", frozenset({"running", "queued"}),
+                                 "what was cancelled starts again"),
+    "reservation before work": Mutant(lab.guards, "check_reserved", nothing, "an experiment runs without money"),
+    "free budget": Mutant(lab.guards, "check_free", nothing, "a reservation passes the cap"),
+    "attempt over": Mutant(lab.guards, "check_attempt_over", nothing, "a running attempt is settled"),
+    "one report a key": Mutant(lab.guards, "check_new_report", nothing, "a report is made twice and sent twice"),
+    "parents exist": Mutant(lab.ledger.Ledger, "_require_parents", nothing, "lineage names what never was"),
+    "a fingerprint runs once": Mutant(lab.ledger.Ledger, "_repeatable", _taken_on_trust, "a point is paid for twice"),
+    "poison": Mutant(lab.ledger, "LOST_LIMIT", 10**6, "an experiment kills workers for ever"),
+    "op_id": Mutant(lab.transaction.Transactor, "_once", _always_anew, "a repeated call acts twice"),
+    "conditional write": Mutant(lab.local.table.SqliteTable, "_expect", nothing, "the last writer wins"),
+    "check of reads": Mutant(lab.transaction.Transaction, "checks", [], "a decision rests on what has changed"),
+    "fsync": Mutant(simulator.disk.Disk, "sync", nothing, "what was stored is gone after a power cut"),
+    "write aside": Mutant(lab.local.store.FileStore, "_write_aside", _in_place, "half a file stands under a hash"),
+    "journal first": Mutant(orchestrator.daemon.Daemon, "_follow", _view_first, "decided on what no journal has"),
+    "self-stop": Mutant(gpu_workers.worker.Worker, "_outlast", _never_stop, "a phase outlives its lease"),
+    "fresh start of the watch": Mutant(orchestrator.leases.LeaseWatch, "silent", _watch(LEASE_S),
+                                       "a daemon that slept ends the leases of workers that slept too"),
+    "a whole lease of silence": Mutant(orchestrator.leases.LeaseWatch, "silent", _watch(LEASE_S / 3),
+                                       "a lease ends before its worker has stopped"),
+    "sending again": Mutant(orchestrator.daemon, "RESEND_S", 1e12, "a lost message is a lost experiment"),
+    "settling what was cancelled": Mutant(orchestrator.books.Books, "settle_ended", nothing, "money stays reserved"),
+}
+
+
+@contextmanager
+def taken_out(mutant: Mutant) -> Iterator[None]:
+    """The product without this guard."""
+    if isinstance(mutant.owner, dict):
+        patch = mock.patch.dict(mutant.owner, {mutant.name: mutant.value})
+    else:
+        patch = mock.patch.object(mutant.owner, mutant.name, mutant.value)
+    with patch:
+        yield
