@@ -127,7 +127,7 @@ class ReportData(msgspec.Struct, frozen=True, kw_only=True):
     front: tuple[Point, ...]
     anchors: dict[str, Scores]
     best: Best | None
-    challenger: str  # who ranks better than the champion and waits to be confirmed
+    challenger: str  # the first that ranks better than `best` and is neither confirmed nor refuted
     refuted: tuple[str, ...]  # candidates that did not do as well on the clips kept for confirming, best first
     comparisons: tuple[Comparison, ...]
     learned: Learned

@@ -30,6 +30,7 @@ from lab.settings import Settings, parse
 from lab.track import Goal, Track
 
 NO_DESIGNER = ("control", "person", "anchor")  # whom nobody compares with control
+UNJUDGED = ("candidate", "confirming")
 SEED = 0  # of the noise bands, so that the same ledger tells the same
 
 
@@ -91,8 +92,10 @@ class Reading:
 
     def refuted(self) -> list[str]:
         """Those that ran well on the score clips and not when they were confirmed, best first."""
-        return [rank[2] for rank in self.ranks if rank[2] in self.confirms
-                and rule.standing(rank, self.confirms[rank[2]]).status == "refuted"]
+        return [rank[2] for rank in self.ranks if self.standing(rank).status == "refuted"]
+
+    def standing(self, rank: Rank) -> Standing:
+        return rule.standing(rank, self.confirms.get(rank[2], {}))
 
     def see(self, experiment: Experiment) -> None:
         scores = experiment.outcome.scores if experiment.outcome else None
@@ -130,16 +133,16 @@ def front_of(trials: Sequence[Row], track: Track) -> Front:
 # ---------------------------------------------------------------------- the best so far
 
 def _best(backend: Backend, read: Reading) -> tuple[Best | None, str]:
-    """The champion, or else the leader, or else the best that was refuted; and who ranks better than the champion."""
+    """The champion, or else the leader, or else the best that was refuted; and the best that ranks better unjudged."""
     ahead = rule.leader(read.ranks, read.confirms)
     believed = rule.champion({rank[2]: rank for rank in read.ranks}, read.confirms)
     found = believed or ahead
     if found is None and read.ranks:
-        found = rule.standing(read.ranks[0], read.confirms.get(read.ranks[0][2], {}))
+        found = read.standing(read.ranks[0])
     if found is None:
         return None, ""
-    challenger = ahead.id if believed and ahead and ahead.rank < believed.rank else ""
-    return _described(backend, read, found), challenger
+    better = (rank[2] for rank in read.ranks if rank < found.rank and read.standing(rank).status in UNJUDGED)
+    return _described(backend, read, found), next(better, "")
 
 
 def _described(backend: Backend, read: Reading, found: Standing) -> Best | None:
