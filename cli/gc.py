@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,26 +42,25 @@ def gc(dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what wo
         pruning.prune(lab.ledger, answers)
         for path, _ in left:
             leftovers.remove(path)
-    sizes = {"kept": planned.kept_bytes, "cache": planned.cache_bytes, "young": planned.young_bytes}
     if json:
+        sizes = {"kept": planned.kept_bytes, "cache": planned.cache_bytes, "young": planned.young_bytes}
         emit({"dry_run": dry_run, "removed": removed, "leftovers": [(str(path), size) for path, size in left],
               "answers": len(answers.answers), "heartbeats": len(answers.beats), "bytes": sizes})
         return
-    groups = Counter[str]()
-    for one in removed:
-        groups[one.retention] += 1
-    files = [(f"files nothing names, older than {grace_h:g} h", groups["scratch"],
-              sum(r.bytes for r in removed if r.retention == "scratch")),
-             (f"files of experiments nobody needs, over {quota_gb:g} GB", groups["cache"],
-              sum(r.bytes for r in removed if r.retention == "cache")),
-             ("leftovers of processes that died", len(left), sum(size for _, size in left)),
-             ("answers to calls nobody repeats", len(answers.answers), None),
-             ("heartbeats of attempts that are over", len(answers.beats), None)]
-    console().print(table("would go" if dry_run else "removed", "count", "size", right=("count", "size"),
-                          rows=[(what, str(count), "" if size is None else megabytes(size))
-                                for what, count, size in files]))
-    console().print(f"stays: {megabytes(sizes['kept'])} needed, {megabytes(sizes['cache'])} of ended experiments, "
-                    f"{megabytes(sizes['young'])} younger than the grace period", markup=False)
+    rows = [_row(f"files nothing names, older than {grace_h:g} h",
+                 [r.bytes for r in removed if r.retention == "scratch"]),
+            _row(f"files of experiments nobody needs, over {quota_gb:g} GB",
+                 [r.bytes for r in removed if r.retention == "cache"]),
+            _row("leftovers of processes that died", [size for _, size in left]),
+            ("answers to calls nobody repeats", str(len(answers.answers)), ""),
+            ("heartbeats of attempts that are over", str(len(answers.beats)), "")]
+    console().print(table("would go" if dry_run else "removed", "count", "size", right=("count", "size"), rows=rows))
+    console().print(f"stays: {megabytes(planned.kept_bytes)} needed, {megabytes(planned.cache_bytes)} of ended "
+                    f"experiments, {megabytes(planned.young_bytes)} younger than the grace period", markup=False)
+
+
+def _row(what: str, sizes: list[int]) -> tuple[str, str, str]:
+    return what, str(len(sizes)), megabytes(sum(sizes))
 
 
 def pruned_upto(lab: Backend) -> int:

@@ -91,12 +91,15 @@ def _chained(lines: Iterable[bytes]) -> Iterator[tuple[bytes, str, int]]:
 
 def sound_lines(lines: Iterable[bytes]) -> Iterator[Change | None]:
     """Every change whose line follows from what the line before says of itself, and None in the place of a line that
-    does not: so that one damaged line costs itself, at most one neighbour, and not all that follows."""
+    does not: so that one damaged line costs itself, at most one neighbour, and not all that follows. An unfinished last
+    line is none: it is being written, or a crash tore it before anyone was told that it is there."""
     before = SEED
     for line in lines:
+        if not line.endswith(b"\n"):
+            return
         hash, _, body = line.partition(b" ")
         told = hash.decode(errors="replace")
-        sound = body.endswith(b"\n") and told == _chain(before, body[:-1])
+        sound = told == _chain(before, body[:-1])
         yield msgspec.json.decode(body, type=Change) if sound else None
         before = told
 

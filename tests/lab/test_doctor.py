@@ -213,6 +213,14 @@ def test_a_damaged_line_of_the_journal_is_found_and_written_anew(lab: Path) -> N
     assert (lab / "damaged-now" / JOURNAL).read_bytes() != whole
 
 
+def test_a_last_line_that_is_being_written_is_no_damage(lab: Path) -> None:
+    whole = (lab / JOURNAL).read_bytes()
+    (lab / JOURNAL).write_bytes(whole[:-30])
+    found = examine(lab)
+    assert found.sound
+    assert found.lag == 1
+
+
 def test_damage_in_both_files_is_mended_where_they_do_not_coincide(lab: Path) -> None:
     whole = state(lab)
     flip(lab / JOURNAL, (lab / JOURNAL).stat().st_size // 2, 0)
