@@ -17,7 +17,7 @@ from agents.axes import Axis as Axis
 from agents.axes import Scale, fitted, ticks
 
 TOP, BOTTOM, LEFT, RIGHT = 16, 44, 52, 16
-LABEL_ROOM, LINE_PX = 132, 15
+LINE_PX, LETTER_PX = 15, 7.4  # of the names, at most
 COLOURS = 6  # after them they repeat, dashed
 
 STYLE = """<style>
@@ -65,8 +65,10 @@ def draw(series: Sequence[Series], x: Axis, y: Axis, *, guides: Sequence[Guide] 
 
     Raises ValueError without a single mark."""
     drawn = [msgspec.structs.replace(s, marks=tuple(m for m in s.marks if _fits(m, x, y))) for s in series]
-    room = LABEL_ROOM if names and any(s.line != "none" for s in drawn) else RIGHT
-    across = fitted([m.x for s in drawn for m in s.marks], x, LEFT, width - LEFT - room, _values(guides, "x"))
+    places, wished = [m.x for s in drawn for m in s.marks], _values(guides, "x")
+    across = fitted(places, x, LEFT, width - LEFT - RIGHT, wished)
+    if names and (beyond := _beyond(drawn, across, width)) > 0:
+        across = fitted(places, x, LEFT, width - LEFT - RIGHT - beyond, wished)
     up = fitted([m.y for s in drawn for m in s.marks], y, height - BOTTOM, TOP + BOTTOM - height, _values(guides, "y"))
     parts = [*_grid(across, up, x, y), *_aim(guides, across, up), *(_guide(g, across, up) for g in guides),
              *(_series(s, across, up) for s in drawn), *(_names(drawn, across, up) if names else ())]
@@ -162,6 +164,12 @@ def _step(places: Sequence[tuple[float, float]]) -> str:
 
 
 _PATHS: dict[str, Callable[[Sequence[tuple[float, float]]], str]] = {"straight": _straight, "step": _step}
+
+
+def _beyond(series: Sequence[Series], across: Scale, width: int) -> float:
+    """How far the longest name would reach over the right edge."""
+    ends = [across.at(s.marks[-1].x) + 10 + LETTER_PX * len(s.name) for s in series if s.line != "none" and s.marks]
+    return max(ends, default=0.0) - width
 
 
 def _names(series: Sequence[Series], across: Scale, up: Scale) -> list[str]:
