@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -18,9 +18,12 @@ from lab.judging import champion as rule
 from lab.judging.champion import ConfirmState, Rank
 from lab.ledger import Ledger
 from lab.money import Budget, Entry, Reservation
+from lab.table import Record
 from lab.track import Goal, Track
 
 ENDED = ("finished", "cancelled")
+PAGE = 500
+RECENT = 100  # attempts whose costs tell what the next will probably cost
 
 
 class View:
@@ -60,12 +63,9 @@ class View:
     def load(self, ledger: Ledger) -> None:
         """Everything as it stands now. Changes that land meanwhile are applied again, which does no harm."""
         self.change = ledger.last_change()
-        for kind in self._readers:
-            after = ""
-            while page := ledger.table.page(kind, after=after, limit=500):
-                for record in page:
-                    self._readers[kind](Image(kind, record.id, record.version, record.tag, msgspec.Raw(record.body)))
-                after = page[-1].id
+        for record in _records(ledger):
+            self._readers[record.kind](Image(record.kind, record.id, record.version, record.tag,
+                                             msgspec.Raw(record.body)))
 
     def apply(self, change: Change) -> None:
         for image in change.records:
@@ -141,7 +141,7 @@ class View:
     def _see_entry(self, image: Image) -> None:
         entry = msgspec.json.decode(image.body, type=Entry)
         if entry.what == "attempt" and entry.amount:
-            self.recent_costs = [*self.recent_costs[-99:], entry.amount]
+            self.recent_costs = [*self.recent_costs[1 - RECENT:], entry.amount]
 
     def _see_control(self, image: Image) -> None:
         self.control = msgspec.json.decode(image.body, type=Control)
@@ -153,3 +153,15 @@ class View:
             self.waiting_reports.pop(report.key, None)
         else:
             self.waiting_reports[report.key] = report
+
+
+def _records(ledger: Ledger) -> Iterator[Record]:
+    """What a view is made of, reservations before the attempts that used them. Books that are closed stay shut: of
+    settled reservations none is read, of entries only the last ones."""
+    for kind, tag in (("reservation", "open"), ("experiment", None), ("budget", None), ("control", None),
+                      ("report", None)):
+        after = ""
+        while page := ledger.table.page(kind, tag=tag, after=after, limit=PAGE):
+            yield from page
+            after = page[-1].id
+    yield from reversed(ledger.table.page("entry", limit=RECENT, newest_first=True))
