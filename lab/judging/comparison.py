@@ -60,7 +60,7 @@ def compare(designer: str, mine: Sequence[Values], control: Sequence[Values], en
     if count:
         ours, theirs = _places(mine, objectives), _places(control, objectives)
         gain = _gain(ours, theirs, count, rng)
-        noise = _noise([*ours, *theirs], len(ours), count, rng)
+        noise = _noise([*ours, *theirs], len(ours), len(theirs), count, rng)
     return Comparison(designer=designer, count=count, gain=gain, noise=noise,
                       entered=wilson(entered, len(mine)), entered_control=wilson(entered_control, len(control)))
 
@@ -70,10 +70,12 @@ def _places(side: Sequence[Values], objectives: Sequence[Objective]) -> list[Gai
     return [None if values is None else gain_of(values, objectives) for values in side]
 
 
-def _noise(pool: Sequence[Gain | None], mine: int, count: int, rng: Random) -> Interval:
+def _noise(pool: Sequence[Gain | None], mine: int, control: int, count: int, rng: Random) -> Interval:
+    """No side is dealt more than its draws can use."""
+    mine, control = min(mine, SUBSETS * count), min(control, SUBSETS * count)
     gains = []
     for _ in range(DEALS):
-        dealt = rng.sample(pool, len(pool))
+        dealt = rng.sample(pool, mine + control)
         gains.append(_gain(dealt[:mine], dealt[mine:], count, rng))
     return band(gains, 0.0)
 
