@@ -11,19 +11,26 @@ from lab.errors import Unavailable
 
 
 class Disk:
-    """Bytes by path, as processes see them and as a power cut would leave them."""
+    """Bytes by path, as processes see them, and how many of them a power cut would leave."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self.seen: dict[Path, bytes] = {}
-        self._safe: dict[Path, bytes] = {}  # what is on the platter
-        self._unsafe: dict[Path, None] = {}  # paths that differ, in the order of their writing
+        self.seen: dict[Path, bytearray] = {}
+        self._safe: dict[Path, int] = {}  # bytes that are on the platter
+        self._unsafe: dict[Path, None] = {}  # paths that have more, in the order of their writing
 
     def put(self, path: Path, data: bytes) -> None:
-        self.seen[path] = data
+        """In place of what was there."""
+        self.seen[path] = bytearray(data)
+        self._safe.pop(path, None)
+        self._unsafe[path] = None
+
+    def add(self, path: Path, data: bytes) -> None:
+        self.seen.setdefault(path, bytearray()).extend(data)
         self._unsafe[path] = None
 
     def rename(self, source: Path, target: Path) -> None:
+        self.drop(target)
         self.seen[target] = self.seen.pop(source)
         if source in self._safe:
             self._safe[target] = self._safe.pop(source)
@@ -37,20 +44,19 @@ class Disk:
         self._unsafe.pop(path, None)
 
     def sync(self, path: Path) -> None:
-        self._safe[path] = self.seen[path]
+        self._safe[path] = len(self.seen[path])
         self._unsafe.pop(path, None)
 
     def power_cut(self) -> int:
         """Every file that was not synced keeps any prefix of what was added, or is gone; gives how many were torn."""
         torn = list(self._unsafe)
         for path in torn:
-            safe, written = self._safe.get(path), self.seen.get(path, b"")
-            kept = written[:self._rng.randrange(len(safe or b""), len(written) + 1)] if written else b""
+            safe = self._safe.get(path)
             if safe is None and self._rng.random() < 0.3:
-                self.seen.pop(path, None)
+                self.drop(path)
             else:
-                self.seen[path] = self._safe[path] = kept
-        self._unsafe.clear()
+                del self.seen[path][self._rng.randrange(safe or 0, len(self.seen[path]) + 1):]
+                self.sync(path)
         return len(torn)
 
 
@@ -63,11 +69,11 @@ class ProcessFiles:
         self._disk, self._fault, self._truncated = disk, fault, truncated
 
     def write(self, path: Path, data: bytes) -> None:
-        self._put(path, b"", data)
+        self._put(self._disk.put, path, data)
         self._disk.sync(path)
 
     def append(self, path: Path, data: bytes) -> None:
-        self._put(path, self._disk.seen.get(path, b""), data)
+        self._put(self._disk.add, path, data)
         self._disk.sync(path)
 
     def replace(self, source: Path, target: Path) -> None:
@@ -81,7 +87,7 @@ class ProcessFiles:
     def read(self, path: Path) -> bytes:
         if path not in self._disk.seen:
             raise Unavailable(f"{path}: no such file")
-        return self._disk.seen[path]
+        return bytes(self._disk.seen[path])
 
     def lines(self, path: Path) -> Iterator[bytes]:
         return iter(self.read(path).splitlines(keepends=True))
@@ -101,10 +107,8 @@ class ProcessFiles:
     def glob(self, folder: Path, pattern: str) -> list[Path]:
         return sorted(path for path in self._disk.seen if path.is_relative_to(folder) and path.match(pattern))
 
-    def _put(self, path: Path, before: bytes, data: bytes) -> None:
+    def _put(self, way: Callable[[Path, bytes], None], path: Path, data: bytes) -> None:
         broken = self._fault("write")
-        if broken is None:
-            self._disk.put(path, before + data)
-            return
-        self._disk.put(path, before + data[:int(len(data) * broken[0])])
-        raise broken[1]
+        way(path, data if broken is None else data[:int(len(data) * broken[0])])
+        if broken is not None:
+            raise broken[1]

@@ -85,8 +85,7 @@ class Checker:
         why = str(event.get("why", ""))
         name = str(event["event"])
         if name == "attempt dropped":
-            name = ("a stale fence was refused" if "fence" in why else "a worker stopped itself"
-                    if "acknowledged" in why else "a worker learned that its attempt is over")
+            name = "a worker stopped itself" if "acknowledged" in why else "a worker learned that its attempt is over"
         self._world.saw(name)
 
     def _holds(self, number: int, truth: bool, why: str) -> None:

@@ -124,7 +124,8 @@ class Meddler(Process):
             what(*given, **named, op_id=f"meddler.{next(self._ops)}")
             self.world.note(f"the meddler was obeyed: {getattr(what, '__name__', what)}")
         except Refused as refusal:
-            self.world.saw(f"meddling refused: {type(refusal).__name__}")
+            kind = "a stale fence" if "fence" in str(refusal) else type(refusal).__name__
+            self.world.saw(f"meddling refused: {kind}")
         except (AetherError, Killed):
             return
 

@@ -20,12 +20,13 @@ SOMETIMES = (
     "a checkpoint was resumed", "a daemon followed another", "a designer failed; control takes its turn",
     "a late request landed", "a late request was overtaken", "a lease was lost", "a lost race",
     "a proposal was refused", "a report's key was refused", "a reservation was freed unused",
-    "a second daemon was refused", "a stale epoch was refused", "a stale fence was refused", "a takeover",
+    "a second daemon was refused", "a stale epoch was refused", "a takeover", "a takeover in the middle of a call",
     "a torn line was cut off", "a worker learned that its attempt is over", "a worker stopped itself",
     "an experiment was repeated", "an hourly report", "an idea cannot be run", "answered again by op_id",
     "backend unavailable", "cancelled while running", "given back at a notice", "lease ended for silence",
-    "meddling refused: Duplicate", "meddling refused: Stale", "meddling refused: WrongState", "nothing to claim",
-    "poison", "pushed settings are not sound; going on with the old ones", "settings", "the budget says no")
+    "meddling refused: Duplicate", "meddling refused: WrongState", "meddling refused: a stale fence",
+    "not dispatched", "nothing to claim", "poison", "pushed settings are not sound; going on with the old ones",
+    "settings", "the budget says no")
 
 
 def run(seed: int, experiments: int = EXPERIMENTS) -> World:
