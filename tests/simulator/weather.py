@@ -35,10 +35,11 @@ class Weather(NamedTuple):
 
 
 CALM = Weather()
-STORM = Weather(reply_lost=0.01, request_lost=0.01, request_late=0.01, interleaved=0.03, stalled=0.005,
-                killed_at_write=0.002, killed_at_file=0.001, message_lost=0.1, message_doubled=0.1,
-                message_late=0.1, disk_full=0.002, phase_crash=0.05, phase_hang=0.03, nothing_left=0.03, bad_scores=0.05, garbage_proposal=0.15,
-                deadly=0.01, reporter_dies=0.3, step_late=0.01)
+STORM = Weather(
+    reply_lost=0.01, request_lost=0.01, request_late=0.01, interleaved=0.03, stalled=0.005, killed_at_write=0.002,
+    killed_at_file=0.001, message_lost=0.1, message_doubled=0.1, message_late=0.1, disk_full=0.002, phase_crash=0.05,
+    phase_hang=0.03, nothing_left=0.03, bad_scores=0.05, garbage_proposal=0.15, deadly=0.01, reporter_dies=0.3,
+    step_late=0.01)
 
 
 def drawn(rng: Random) -> Weather:
