@@ -23,7 +23,8 @@ PRUNED = "pruned-answers"  # the store's pointer to the last change whose answer
 
 
 def gc(dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-       grace_h: Annotated[float, typer.Option(min=0, help="Leave alone what is younger, in hours.")] = 24.0,
+       grace_h: Annotated[float, typer.Option(min=0, help="Leave alone what is younger, in hours; 0 "
+                                              "only while nothing runs.")] = 24.0,
        quota_gb: Annotated[float, typer.Option(min=0, help="Above this size of the store, files of experiments that "
                                                "nobody needs go, the oldest first.")] = 20.0,
        backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
