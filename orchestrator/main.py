@@ -19,9 +19,11 @@ from contextlib import contextmanager
 from typing import IO
 
 from lab.backend import Backend, open_backend
+from lab.canonical import canonical_json
 from lab.clock import SystemClock
-from lab.errors import LabHeld
-from lab.local.journal import Journal
+from lab.errors import Damaged, LabHeld
+from lab.files import SystemFiles
+from lab.local.journal import Journal, newest
 from lab.probe import Probe, from_environment, probed, told
 from lab.settings import Settings, parse
 from lab.track import load_track
@@ -72,10 +74,16 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
 
 
 def _journal(backend: Backend, probe: Probe) -> Journal | None:
-    """Beside the database of a lab on one machine; an account keeps its changes itself."""
+    """Beside the database of a lab on one machine; an account keeps its changes itself. Raises Damaged where the
+    database has lost what the journal holds: to go on would give the lost numbers to other changes."""
     if backend.folder is None:
         return None
-    return told(Journal(backend.folder / JOURNAL), probe, {"append": "journal.append"})
+    path = backend.folder / JOURNAL
+    kept = newest(SystemFiles().lines(path)) if path.exists() else None
+    if kept is not None and canonical_json(backend.ledger.changes(kept.n - 1, 1)) != canonical_json([kept]):
+        raise Damaged(f"the database has lost changes that the journal holds, up to {kept.n}; "
+                      f"run `aether doctor --repair`")
+    return told(Journal(path), probe, {"append": "journal.append"})
 
 
 def _config(backend: Backend, seed: int | None, wait: bool, proof: tuple[int, int] | None) -> DaemonConfig:

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from lab import clipset
 from lab.backend import Store
 from lab.canonical import canonical_json
 from lab.control import Idea
@@ -30,7 +31,7 @@ from orchestrator.mix import CONTROL, pick_designer
 from orchestrator.proposer import Ask, Proposer
 from orchestrator.view import View
 
-CLIPS = "clips"  # the store's pointer to the lab's Dataset
+CLIPS = clipset.POINTER
 EXPLORE_SEED, ANCHOR_SEED = 1, 0
 FRUITLESS = 10  # asks in a row without a new point before the space counts as exhausted
 
@@ -199,8 +200,7 @@ def clip_sets(store: Store) -> ClipSets:
 
     Raises NotFound, with the fix, where there is nothing to score on.
     """
-    pointer = store.pointer(CLIPS)
-    clips = msgspec.json.decode(store.read(pointer), type=Dataset).clips if pointer else ()
+    clips = clipset.load(store).clips
     train = tuple(clip for clip in clips if clip.role == "train")
     score = tuple(clip for clip in clips if clip.role == "score")
     if not score:

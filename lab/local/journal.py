@@ -104,6 +104,14 @@ def sound_lines(lines: Iterable[bytes]) -> Iterator[Change | None]:
         before = told
 
 
+def newest(lines: Iterable[bytes]) -> Change | None:
+    """The last sound one, whatever stands before it."""
+    last = None
+    for change in sound_lines(lines):
+        last = change or last
+    return last
+
+
 def replay(changes: Iterable[Change]) -> dict[tuple[str, str], Image]:
     """The state that these changes add up to: the last image of each record."""
     return {(image.kind, image.id): image for change in changes for image in change.records}

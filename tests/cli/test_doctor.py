@@ -94,6 +94,20 @@ def test_a_run_goes_on_in_a_repaired_lab(lab: Path, said: Said) -> None:
     assert "all is well" in said("doctor")
 
 
+def test_no_daemon_goes_on_from_a_database_that_lost_what_the_journal_holds(lab: Path, said: Said) -> None:
+    """Else it would give the lost numbers to other changes, and the journal could not be told from the database."""
+    from support.commands import command
+    table = open_backend("local:lab").ledger.table
+    last = open_backend("local:lab").ledger.last_change()
+    table.delete("change", [f"{last:012d}"])
+    table.execute("DELETE FROM records WHERE kind = 'head'")  # type: ignore[attr-defined]
+    refused = command(lab, "orchestrate")
+    assert refused.returncode == 1
+    assert "aether doctor --repair" in refused.stderr
+    said("doctor", "--repair")
+    assert open_backend("local:lab").ledger.last_change() == last
+
+
 def test_a_damaged_clip_is_named_set_aside_and_can_be_added_again(lab: Path, said: Said,
                                                                   capsys: pytest.CaptureFixture[str]) -> None:
     store = open_backend("local:lab").store
