@@ -273,7 +273,8 @@ class Daemon:
             exhausted=self._planner.exhausted and not exploring,
             goal_reached=limits.stop_at_goal and believed is not None and believed.meets,
             goal_in_sight=limits.stop_at_goal and in_sight,
-            confirmed=not worth_confirming(self._view, ahead, 0, exploring=False), running=len(running))
+            confirmed=not worth_confirming(self._view, ahead, 0, exploring=False), running=len(running),
+            faults=tuple(self._view.faults))
 
     def _drain(self, decision: Decision) -> None:
         """No new work. Running attempts may be handed back: they go on in a later run."""

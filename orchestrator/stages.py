@@ -10,6 +10,7 @@ from lab.control import Control
 from lab.money import Level
 
 Stage = Literal["explore", "confirm", "drain", "done"]
+FAULTS = 5  # of the harness in a row: what never can succeed must not be paid for again and again
 EXPLORE_SHARE = 0.8  # of a run's minutes; the rest is for confirming the leader, which nobody may skip
 
 
@@ -29,6 +30,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     goal_in_sight: bool  # the leader meets every goal and has stood for a while, and the goal is when to stop
     confirmed: bool  # the leader is confirmed, or there is none to confirm
     running: int
+    faults: tuple[str, ...] = ()  # of the harness, one after the other and nothing else between them
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -58,6 +60,8 @@ def _ended(s: Situation) -> Decision | None:
         return Decision("drain", "every goal is met by a confirmed champion")
     if s.level == "critical" and not s.override:
         return Decision("drain", "the budget is at 95 %", release=True)
+    if len(s.faults) >= FAULTS:
+        return Decision("drain", f"the harness failed {len(s.faults)} times in a row: {s.faults[-1]}")
     if s.starved:
         return Decision("drain", "the budget is spent: no reservation fits")
     if s.minutes is not None and s.elapsed_s >= s.minutes * 60:

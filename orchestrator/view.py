@@ -50,6 +50,7 @@ class View:
         self.waiting_reports: dict[str, Report] = {}
         self.recent_costs: list[int] = []  # of the last attempts
         self.confirms: dict[str, dict[int, ConfirmState]] = {}  # candidate → seed → how its confirmation stands
+        self.faults: list[str] = []  # what the harness's faults said, since something last ended without one
         self._numbers: set[str] = set()
         self._readers: dict[str, Callable[[Image], None]] = {
             "reservation": self._see_reservation, "experiment": self._see_experiment, "budget": self._see_budget,
@@ -66,6 +67,7 @@ class View:
         for record in _records(ledger):
             self._readers[record.kind](Image(record.kind, record.id, record.version, record.tag,
                                              msgspec.Raw(record.body)))
+        self.faults = []  # they may be mended: a new look gives a new chance
 
     def apply(self, change: Change) -> None:
         for image in change.records:
@@ -113,6 +115,8 @@ class View:
             self.cancelled.add(experiment.id)
         outcome = experiment.outcome
         self.outcomes["cancelled" if outcome is None else outcome.verdict] += 1
+        if outcome is not None:
+            self.faults = [*self.faults, outcome.detail] if outcome.reason == "harness_fault" else []
         if experiment.purpose == "anchor":
             self._end_anchor(experiment)
         if experiment.purpose == "explore" and (rank := self.rank(experiment)) is not None:

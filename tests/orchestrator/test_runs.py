@@ -1,11 +1,10 @@
-"""A run and its limits: a daemon that takes over from one that died goes on with its run; one that was left does not."""
+"""A run and its limits: a daemon that takes over from one that died goes on with its run; another begins its own."""
 
 from __future__ import annotations
 
-from support.laboratory import Laboratory
-
 from lab.control import Run
 from lab.local.table import SqliteTable
+from support.laboratory import Laboratory
 
 
 def begin(lab: Laboratory, epoch: int, explored: int) -> Run:

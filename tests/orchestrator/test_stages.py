@@ -49,6 +49,12 @@ def test_what_ends_a_run_ends_it_at_any_stage_and_says_why(ending: dict[str, Any
         assert decision.why
 
 
+def test_what_always_fails_by_our_own_fault_is_not_paid_for_for_ever() -> None:
+    assert decide(situation(faults=("the store has no file",) * 4)).stage == "explore"
+    stopped = decide(situation(faults=("the store has no file",) * 5))
+    assert (stopped.stage, stopped.why) == ("drain", "the harness failed 5 times in a row: the store has no file")
+
+
 def test_a_person_may_let_the_lab_go_on_at_the_critical_level() -> None:
     assert decide(situation(level="critical", override=True)).stage == "explore"
 

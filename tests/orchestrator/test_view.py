@@ -1,0 +1,60 @@
+"""The daemon's memory of the ledger: folded from changes it is what a fresh look gives; it counts our own faults."""
+
+from __future__ import annotations
+
+from lab.experiment import Outcome
+from lab.local.table import SqliteTable
+from orchestrator.view import View
+from support.curve.spec import GOALS, TRACK
+from support.laboratory import CRASH, HARNESS_FAULT, SUCCESS, Laboratory
+
+
+def looked(lab: Laboratory) -> View:
+    view = View(TRACK, GOALS)
+    view.load(lab.ledger)
+    return view
+
+
+def followed(lab: Laboratory, since: int = 0, view: View | None = None) -> View:
+    view = view or View(TRACK, GOALS)
+    for change in lab.ledger.changes(since):
+        view.apply(change)
+    return view
+
+
+def facts(view: View) -> dict[str, object]:
+    return {name: value for name, value in vars(view).items()
+            if name not in ("_readers", "faults", "recent_costs", "budgets", "live")}
+
+
+def a_lab_with(*outcomes: Outcome) -> Laboratory:
+    lab = Laboratory(SqliteTable(":memory:"))
+    for outcome in outcomes:
+        lab.end(outcome=outcome)
+    return lab
+
+
+def test_following_the_changes_gives_what_a_fresh_look_gives() -> None:
+    lab = a_lab_with(SUCCESS, CRASH, HARNESS_FAULT)
+    lab.ledger.cancel(lab.queue(), "not now", op_id=lab.op())
+    lab.start()
+    assert facts(followed(lab)) == facts(looked(lab))
+    assert sorted(followed(lab).live) == sorted(looked(lab).live)
+
+
+def test_an_older_image_applied_again_does_no_harm() -> None:
+    lab = a_lab_with(SUCCESS, CRASH)
+    view = looked(lab)
+    before = facts(view)
+    assert facts(followed(lab, view=view)) == before
+
+
+def test_our_own_faults_are_counted_until_something_ends_without_one() -> None:
+    lab = a_lab_with(HARNESS_FAULT, HARNESS_FAULT)
+    assert followed(lab).faults == [HARNESS_FAULT.detail] * 2
+    lab.end(outcome=CRASH)
+    assert followed(lab).faults == []
+
+
+def test_a_fresh_look_forgets_the_faults_of_earlier_runs() -> None:
+    assert looked(a_lab_with(HARNESS_FAULT, HARNESS_FAULT)).faults == []
