@@ -104,6 +104,7 @@ class Crew:
 
     def __init__(self, lab: CurveLab, kill_daemon_at: str = "", kill_worker_at: str = "") -> None:
         self.lab, self.killed, self.worker_kills = lab, 0, 0
+        self.words = ""  # of the last daemon
         self.daemon, self.worker = lab.daemon(kill_daemon_at), lab.worker(kill_worker_at)
         self._deadline = time.monotonic() + PATIENCE_S
 
@@ -117,12 +118,12 @@ class Crew:
                 if time.monotonic() > self._deadline:
                     raise TimeoutError(f"the lab did not end; alive: {[p.cmdline() for p in self.lab.processes()]}")
                 time.sleep(0.02)
-            said = self._said(self.daemon)
+            self.words = self._said(self.daemon)
             if self.daemon.returncode != 0:
-                raise RuntimeError(f"the daemon ended with {self.daemon.returncode}: {said}")
-            return said.splitlines()[-1]
+                raise RuntimeError(f"the daemon ended with {self.daemon.returncode}: {self.words}")
+            return self.words.splitlines()[-1]
         finally:
-            self._go_home()
+            self.go_home()
 
     def _kill_one(self, rng: Random) -> None:
         """Of the worker's lives at most two: an experiment whose worker fell silent three times is poison, rightly."""
@@ -141,7 +142,7 @@ class Crew:
             self.killed += 1
             self.worker = self.lab.worker()
 
-    def _go_home(self) -> None:
+    def go_home(self) -> None:
         """The daemon is done or a test has failed: the worker gives back what it has."""
         for process in (self.daemon, self.worker):
             process.terminate()

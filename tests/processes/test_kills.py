@@ -1,0 +1,121 @@
+"""Real processes, killed with SIGKILL at every named step and at random: every experiment ends exactly once, with the
+numbers and the proposals of an undisturbed run, and nothing of the dead stays behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from lab.local.leftovers import leftovers, remove
+from lab.probe import STEPS
+from support.curve.lab import Crew, CurveLab, explored
+
+ALONE = ("report", "settings")  # steps of processes that are neither daemon nor worker
+EVERY_CHANGE = ("propose.after", "claim.after", "checkpointed.before", "settle.before", "journal.append.after")
+KILLS = 6  # a run
+PUSH = """
+import os, sys
+from lab.backend import open_backend
+from lab.clock import SystemClock
+from lab.probe import from_environment, probed
+backend = probed(open_backend(sys.argv[1]), from_environment(os.environ), SystemClock())
+backend.ledger.office.push_settings(open(sys.argv[2]).read() + "# again", op_id="pushed")
+"""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> CurveLab:
+    lab = CurveLab(tmp_path_factory.mktemp("undisturbed") / "lab")
+    assert Crew(lab).run() == "the run is complete"
+    return lab
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> CurveLab:
+    return CurveLab(tmp_path / "lab")
+
+
+def together(step: str) -> bool:
+    return step.partition(".")[0] not in ALONE
+
+
+def check(lab: CurveLab, undisturbed: CurveLab) -> None:
+    """The lab as it stands after its run against the one where nobody was killed."""
+    experiments = list(lab.open().ledger.all_experiments())
+    expected = {e.fingerprint: e for e in undisturbed.open().ledger.all_experiments()}
+    assert {e.fingerprint: lab.facts(e) for e in experiments} == {f: lab.facts(e) for f, e in expected.items()}
+    assert explored(experiments) == explored(list(expected.values()))
+    changes = lab.open().ledger.changes(0, limit=10_000)
+    assert Counter(c.subject for c in changes if c.action == "finish") == Counter(e.id for e in experiments)
+    assert [r.key for r in lab.open().ledger.accounts.open_reservations()] == []
+    nothing_stays(lab)
+
+
+def nothing_stays(lab: CurveLab) -> None:
+    """A report's process may take a moment to end by itself; then there are only files that a sweep knows."""
+    deadline = time.monotonic() + 30
+    while lab.processes() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert lab.processes() == []
+    for path in leftovers(lab.folder, running=(), now=time.time(), grace_s=0.0):
+        remove(path)
+    assert sorted(path.name for path in lab.folder.iterdir() if path.name.startswith("scratch") and any(path.iterdir())
+                  ) == []
+    assert [path for path in lab.folder.rglob("*") if ".aside" in path.name] == []
+
+
+def killed_at(step: str, lab: CurveLab, undisturbed: CurveLab) -> None:
+    worker_at = "phase.start.after:1" if step.startswith("release") else f"{step}:1"  # only a lost lease is released
+    crew = Crew(lab, kill_daemon_at=f"{step}:1", kill_worker_at=worker_at)
+    assert crew.run() in ("the run is complete", "a person said stop")
+    assert crew.killed >= 1, f"nothing ever came to {step}"
+    check(lab, undisturbed)
+
+
+@pytest.mark.parametrize("step", EVERY_CHANGE)
+def test_killed_at(step: str, lab: CurveLab, undisturbed: CurveLab) -> None:
+    killed_at(step, lab, undisturbed)
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("step", [step for step in STEPS if together(step) and step not in EVERY_CHANGE])
+def test_killed_at_each_step(step: str, lab: CurveLab, undisturbed: CurveLab) -> None:
+    killed_at(step, lab, undisturbed)
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("step", [step for step in STEPS if not together(step)])
+def test_killed_alone_and_asked_again(step: str, lab: CurveLab) -> None:
+    """A reporter and a person's command: killed at the step and run once more, they have acted once."""
+    asked = [lab.address, str(lab.settings_file)] if step.startswith("settings") else [lab.address, "hour", "asked"]
+    script = ["-c", PUSH] if step.startswith("settings") else ["-m", "agents.reporter"]
+    for kill_at, code in ((step, -9), ("", 0)):
+        ended = subprocess.run([sys.executable, *script, *asked], env=lab.environment(kill_at), cwd=lab.folder)
+        assert ended.returncode == code
+    office = lab.open().ledger.office
+    assert office.control().settings == (2 if step.startswith("settings") else 1)
+    assert [report.key for report in office.reports()] == ([] if step.startswith("settings") else ["hour"])
+    nothing_stays(lab)
+
+
+def random_kills(seed: int, lab: CurveLab, undisturbed: CurveLab) -> None:
+    print(f"seed {seed}")
+    crew = Crew(lab)
+    crew.run(Random(seed), KILLS)
+    check(lab, undisturbed)
+
+
+def test_killed_at_random(lab: CurveLab, undisturbed: CurveLab) -> None:
+    random_kills(0, lab, undisturbed)
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("seed", range(1, 10))
+def test_killed_at_random_again_and_again(seed: int, lab: CurveLab, undisturbed: CurveLab) -> None:
+    random_kills(seed, lab, undisturbed)

@@ -1,0 +1,131 @@
+"""Real daemons and workers in trouble: a second daemon, a disk that is full, a clip that is gone, a folder that cannot
+be written, settings that change. Each says what is wrong, and no finished work is lost."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lab.clipset import load
+from lab.experiment import Experiment
+from support.curve.lab import Crew, CurveLab
+
+PATIENCE_S = 120.0  # a hang, not a time to be met
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # <linux/prctl.h>, <linux/capability.h>
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> CurveLab:
+    return CurveLab(tmp_path / "lab", experiments=3)
+
+
+@pytest.fixture
+def daemon(lab: CurveLab) -> Iterator[subprocess.Popen[bytes]]:
+    process = lab.daemon()
+    yield process
+    process.kill()
+    process.wait()
+
+
+def wait_until(true: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.05)
+
+
+def ended(lab: CurveLab) -> list[Experiment]:
+    return list(lab.open().ledger.all_experiments("finished"))
+
+
+def said(process: subprocess.Popen[bytes]) -> str:
+    return process.communicate(timeout=PATIENCE_S)[0].decode()
+
+
+def test_a_second_daemon_refuses_and_says_who_holds_the_lab(lab: CurveLab, daemon: subprocess.Popen[bytes]) -> None:
+    wait_until(lambda: lab.open().ledger.office.lease(), "a daemon leads")
+    second = lab.daemon()
+    words = said(second)
+    assert second.returncode != 0
+    assert f"(pid {daemon.pid} on {os.uname().nodename}) holds this lab" in words
+    assert daemon.poll() is None
+
+
+def test_a_full_disk_is_said_and_waited_for(lab: CurveLab) -> None:
+    """A limit on the size of files stands in for a disk that is full: the kernel refuses each write beyond it."""
+    crew = Crew(lab)
+    try:
+        wait_until(lambda: ended(lab), "a first result")
+        kept = ended(lab)[0]
+        limit = (lab.folder / "journal.jsonl").stat().st_size
+        psutil.Process(crew.daemon.pid).rlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        journal = limit
+        time.sleep(2.0)
+        assert crew.daemon.poll() is None, "a daemon must not die of a full disk"
+        assert (lab.folder / "journal.jsonl").stat().st_size == journal
+        psutil.Process(crew.daemon.pid).rlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except BaseException:
+        crew.go_home()
+        raise
+    assert crew.run() == "the run is complete"
+    assert "File too large" in crew.words or "full" in crew.words
+    assert kept.id in {experiment.id for experiment in ended(lab)}
+
+
+def test_a_clip_that_is_gone_is_the_harness_s_fault_and_costs_no_finished_work(lab: CurveLab) -> None:
+    crew = Crew(lab)
+    try:
+        wait_until(lambda: ended(lab), "a first result")
+        kept = ended(lab)[0]
+        store = lab.open().store
+        store.remove(next(clip.hash for clip in load(store).clips if clip.role == "score"))
+    except BaseException:
+        crew.go_home()
+        raise
+    assert crew.run().startswith("the harness failed 5 times in a row: the store has no file")
+    assert lab.open().ledger.experiment(kept.id).outcome == kept.outcome
+    blamed = [e.outcome for e in ended(lab) if e.outcome is not None and e.outcome.verdict == "failed"]
+    assert blamed
+    assert {outcome.reason for outcome in blamed} == {"harness_fault"}
+    assert all("the store has no file" in outcome.detail for outcome in blamed)
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(lab: CurveLab) -> None:
+    for path in [*lab.folder.rglob("*"), lab.folder]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        process = lab.daemon(preexec_fn=heed_permissions)
+        words = said(process)
+    finally:
+        lab.folder.chmod(0o755)
+        for path in lab.folder.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    assert process.returncode != 0
+    assert "make the folder writable" in words.splitlines()[-1]
+
+
+def heed_permissions() -> None:
+    """Even the superuser then needs the permission that a file gives to its owner."""
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+
+
+def test_settings_that_change_while_it_runs_hold_from_then_on(lab: CurveLab) -> None:
+    crew = Crew(lab)
+    try:
+        wait_until(lambda: ended(lab), "a first result")
+        office = lab.open().ledger.office
+        office.push_settings("[nonsense]\n", op_id="wrong")
+        office.push_settings(lab.settings.replace("experiments = 3", "experiments = 4"), op_id="right")
+    except BaseException:
+        crew.go_home()
+        raise
+    assert crew.run() == "the run is complete"
+    assert sum(e.purpose == "explore" for e in ended(lab)) == 4
