@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from lab.backend import Backend, open_backend
 from lab.canonical import canonical_json
 from lab.clock import SystemClock
-from lab.errors import Damaged, LabHeld
+from lab.errors import Damaged, LabHeld, Unavailable
 from lab.files import SystemFiles
 from lab.local.journal import Journal, newest
 from lab.probe import Probe, from_environment, probed, told
@@ -98,9 +99,16 @@ def _only_one_here(backend: Backend) -> Iterator[tuple[int, int] | None]:
     if backend.folder is None:
         yield None
         return
-    with (backend.folder / "daemon.lock").open("a") as lock:
+    with _opened(backend.folder / "daemon.lock") as lock:
         lease = backend.ledger.office.lease() if _locked(lock) else None
         yield (lease.epoch, backend.ledger.office.daemon_beat(lease.epoch)) if lease else None
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        return path.open("a")
+    except OSError as error:
+        raise Unavailable(f"cannot write {path}: {error.strerror}; make the folder writable") from error
 
 
 def _locked(lock: IO[str]) -> bool:
