@@ -92,10 +92,10 @@ class Reading:
 
     def refuted(self) -> list[str]:
         """Those that ran well on the score clips and not when they were confirmed, best first."""
-        return [rank[2] for rank in self.ranks if self.standing(rank).status == "refuted"]
+        return [rank.id for rank in self.ranks if self.standing(rank).status == "refuted"]
 
     def standing(self, rank: Rank) -> Standing:
-        return rule.standing(rank, self.confirms.get(rank[2], {}))
+        return rule.standing(rank, self.confirms.get(rank.id, {}))
 
     def see(self, experiment: Experiment) -> None:
         scores = experiment.outcome.scores if experiment.outcome else None
@@ -135,13 +135,13 @@ def front_of(trials: Sequence[Row], track: Track) -> Front:
 def _best(backend: Backend, read: Reading) -> tuple[Best | None, str]:
     """The champion, or else the leader, or else the best that was refuted; and the best that ranks better unjudged."""
     ahead = rule.leader(read.ranks, read.confirms)
-    believed = rule.champion({rank[2]: rank for rank in read.ranks}, read.confirms)
+    believed = rule.champion({rank.id: rank for rank in read.ranks}, read.confirms)
     found = believed or ahead
     if found is None and read.ranks:
         found = read.standing(read.ranks[0])
     if found is None:
         return None, ""
-    better = (rank[2] for rank in read.ranks if rank < found.rank and read.standing(rank).status in UNJUDGED)
+    better = (rank.id for rank in read.ranks if rank < found.rank and read.standing(rank).status in UNJUDGED)
     return _described(backend, read, found), next(better, "")
 
 

@@ -95,7 +95,7 @@ def _treasured(lab: Backend) -> set[str]:
     track = lab_track(lab)
     view = View(track, goals_of(settings_in_force(lab.ledger), track))
     view.load(lab.ledger)
-    wanted = {rank[2] for rank in view.ranks[:LEADERS]} | set(view.confirms) | set(view.anchor_ids.values())
+    wanted = {rank.id for rank in view.ranks[:LEADERS]} | set(view.confirms) | set(view.anchor_ids.values())
     points, parents, groups = list[Point](), dict[str, tuple[str, ...]](), dict[str, str | None]()
     for experiment in lab.ledger.all_experiments():
         parents[experiment.id], groups[experiment.id] = experiment.parents, experiment.group

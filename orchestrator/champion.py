@@ -36,6 +36,6 @@ def worth_confirming(view: View, found: Standing | None, unbeaten: int, explorin
         return True
     believed = champion(view)
     if believed is not None and believed.meets:
-        gain = believed.rank[1] - found.rank[1]
-        return found.meets and gain > WORTHWHILE * abs(believed.rank[1]) and (unbeaten >= SETTLED or not exploring)
+        gain = believed.rank.loss - found.rank.loss
+        return found.meets and gain > WORTHWHILE * abs(believed.rank.loss) and (unbeaten >= SETTLED or not exploring)
     return not exploring or (found.meets and unbeaten >= SETTLED)

@@ -15,14 +15,15 @@ from lab.judging.champion import (
     leader,
     missing_seeds,
     shortfall,
+    slack,
     standing,
 )
 from lab.judging.goals import GoalVerdict
 from lab.track import Goal
 from support.laboratory import CRASH, HARNESS_FAULT, SUCCESS, experiment
 
-MEETS: Rank = (0.0, 0.8, "e1")
-MISSES: Rank = (0.2, 0.3, "e2")
+MEETS = Rank(0.0, 0.8, "e1", slack=0.01)
+MISSES = Rank(0.2, 0.3, "e2")
 PARTIAL = Outcome(verdict="partial", scores=Scores(mean={}, clips={}))
 
 
@@ -60,14 +61,46 @@ def test_the_leader_is_the_best_that_was_not_refuted() -> None:
     assert found.id == "e2"
 
 
-def test_each_refuted_leader_doubles_the_step_down_to_the_next() -> None:
-    ranks: list[Rank] = [(0.0, n / 10, f"e{n}") for n in range(20)]
-    refuted: dict[str, dict[int, ConfirmState]] = {}
-    tried = []
-    while (found := leader(ranks, refuted)) is not None and len(tried) < 5:
-        tried.append(found.id)
-        refuted[found.id] = states("failed")
-    assert tried == ["e0", "e1", "e3", "e7", "e15"]
+LADDER = [Rank(0.0, n / 10, f"e{n}", slack=0.001 * n) for n in range(20)]  # the more bits, the more slack
+
+
+def tried(ranks: list[Rank], confirms: dict[str, dict[int, ConfirmState]]) -> list[str]:
+    """Who leads, one after the other, if each is refuted."""
+    order: list[str] = []
+    while (found := leader(ranks, confirms)) is not None and found.status != "confirmed":
+        assert found.id not in order, "a refuted one may not lead again"
+        order.append(found.id)
+        confirms = {**confirms, found.id: states("failed")}
+    return order
+
+
+def test_each_refutation_doubles_the_slack_that_the_next_needs_and_the_last_try_is_the_one_with_the_most() -> None:
+    assert tried(LADDER, {}) == ["e0", "e3", "e9", "e19"]
+
+
+def test_between_a_refuted_and_a_confirmed_one_the_search_goes_on() -> None:
+    believed = states("passed", "passed", "passed")
+    assert tried(LADDER, {"e0": states("scored"), "e3": states("scored"), "e9": believed}) == [
+        "e4", "e5", "e6", "e7", "e8"]
+
+
+def test_a_newcomer_that_ranks_before_a_refuted_one_is_tried_if_it_has_the_slack() -> None:
+    refuted = {"e5": states("scored")}
+    tight, ample = Rank(0.0, -1.0, "e98", slack=0.004), Rank(0.0, -1.0, "e99", slack=0.02)
+    assert tried([tight, *LADDER], refuted)[0] == "e8"
+    assert tried([ample, *LADDER], refuted)[0] == "e99"
+
+
+def test_when_all_that_meet_the_goals_are_refuted_the_nearest_miss_leads() -> None:
+    assert tried([MEETS, MISSES], {}) == ["e1", "e2"]
+
+
+def test_slack_is_that_of_the_tightest_goal_that_applies() -> None:
+    loose, tight = Goal(metric="a", relation="<=", value=2.0), Goal(metric="b", relation=">=", value=10.0)
+    met = [GoalVerdict(goal=loose, status="met", value=1.0), GoalVerdict(goal=tight, status="met", value=11.0),
+           GoalVerdict(goal=loose, status="not_applicable")]
+    assert slack(met) == pytest.approx(0.1)
+    assert slack([*met, GoalVerdict(goal=loose, status="unknown")]) == 0.0
 
 
 def test_when_all_are_refuted_nobody_leads() -> None:
