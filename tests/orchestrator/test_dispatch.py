@@ -1,0 +1,101 @@
+"""The daemon's round over a real ledger: what changes under its hands between a look and a write ends nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.backend import Backend
+from lab.clock import SystemClock
+from lab.control import Report
+from lab.errors import Unavailable
+from lab.ledger import Ledger
+from lab.local.journal import Journal, good_lines
+from lab.local.mailbox import FileMailbox
+from lab.local.queue import SqliteQueue
+from lab.local.store import FileStore
+from lab.local.table import SqliteTable
+from lab.settings import parse
+from orchestrator.books import Books
+from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.planner import ClipSets
+from orchestrator.proposer import InlineProposer
+from support.curve.spec import TRACK
+
+SETTINGS = parse("[designers]\nevolution = 0.0\n[limits]\nexperiments = 3\n")
+
+
+class NoReporter:
+    busy = False
+
+    def start(self, key: str, why: str) -> None:
+        """Nobody composes anything here."""
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Backend:
+    table, clock = SqliteTable(":memory:"), SystemClock()
+    return Backend(address="local:test", ledger=Ledger(table, clock), folder=tmp_path,
+                   queues={"cpu": SqliteQueue(table, "cpu", clock.wall)}, store=FileStore(tmp_path / "store"),
+                   mailbox=FileMailbox(tmp_path / "outbox"))
+
+
+@pytest.fixture
+def daemon(backend: Backend, tmp_path: Path) -> Daemon:
+    return Daemon(DaemonConfig(holder="me"), SETTINGS, Surroundings(
+        backend=backend, track=TRACK, proposer=InlineProposer(), reporter=NoReporter(),
+        clips=ClipSets("1" * 64, "2" * 64), clock=SystemClock(), parse=parse,
+        journal=Journal(tmp_path / "journal.jsonl")))
+
+
+def rounds(daemon: Daemon, count: int = 4) -> None:
+    for _ in range(count):
+        daemon.step()
+
+
+def test_an_experiment_that_is_cancelled_between_the_look_and_the_payment_ends_nothing(
+        backend: Backend, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve, cancelled = Books.reserve, list[str]()
+
+    def reserve_too_late(self: Books, experiment: Any, *given: Any) -> bool:
+        if not cancelled:
+            cancelled.append(backend.ledger.cancel(experiment.id, "just now", op_id="a person"))
+        return reserve(self, experiment, *given)
+    monkeypatch.setattr(Books, "reserve", reserve_too_late)
+    rounds(daemon)
+    assert backend.ledger.experiment(cancelled[0]).state == "cancelled"
+    assert not daemon.over
+    assert any(e.reservation for e in backend.ledger.all_experiments("queued"))
+
+
+def test_a_stop_that_was_said_to_an_earlier_run_is_taken_back_though_the_reply_is_lost(
+        backend: Backend, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    office = backend.ledger.office
+    office.set_control(stop="drain", op_id="a person")
+    said, lost = office.set_control, iter([True, False])
+
+    def set_control(**named: Any) -> Any:
+        answer = said(**named)
+        if next(lost, False):
+            raise Unavailable("the reply was lost")
+        return answer
+    monkeypatch.setattr(office, "set_control", set_control)
+    rounds(daemon)
+    assert daemon.stage == "explore"
+
+
+def test_the_journal_of_a_lab_at_rest_ends_with_the_daemon_s_leaving(
+        backend: Backend, daemon: Daemon, tmp_path: Path) -> None:
+    rounds(daemon)
+    backend.ledger.office.set_control(stop="now", op_id="a person")
+    for _ in range(50):
+        if daemon.over:
+            break
+        if daemon.stage == "done":  # the reporter has composed the last report
+            backend.ledger.office.post_report(Report(key="end-1", subject="", text=""), op_id="report")
+        daemon.step()
+    with (tmp_path / "journal.jsonl").open("rb") as lines:
+        *_, last = good_lines(lines)
+    assert (last.change.action, last.change.n) == ("leave_lease", backend.ledger.last_change())
