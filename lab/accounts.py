@@ -94,12 +94,13 @@ class Accounts:
         t.put("reservation", reservation.key, replace(reservation, settled=True), tag="settled")
         t.put("entry", entry.key, entry)
         if entry.experiment is not None:
-            self._charge(t, entry.experiment, entry)
+            self._charge(t, entry.experiment, reservation, entry)
 
-    def _charge(self, t: Transaction, id: str, entry: Entry) -> None:
+    def _charge(self, t: Transaction, id: str, reservation: Reservation, entry: Entry) -> None:
         """The experiment's own cost; a reservation that no attempt took (it was cancelled first) leaves it too."""
         experiment = t.read("experiment", id, Experiment)
         guards.check_attempt_over(experiment, entry.key)
+        guards.check_billed(experiment, reservation, entry)
         if experiment is not None:
             kept = None if experiment.reservation == entry.key else experiment.reservation
             t.put("experiment", id, replace(experiment, cost_microusd=experiment.cost_microusd + entry.amount,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from lab.control import DaemonLease
 from lab.errors import OverBudget, Refused, Stale, WrongState
 from lab.experiment import MOVES, Experiment, Outcome, State
-from lab.money import Budget, Microusd, usd
+from lab.money import Budget, Entry, Microusd, Reservation, cost_of, usd
 
 
 def check_move(experiment: Experiment, to: State) -> None:
@@ -64,6 +64,15 @@ def check_attempt_over(experiment: Experiment | None, key: str) -> None:
     """The money of an attempt that still runs is not settled."""
     if experiment is not None and experiment.state == "running" and experiment.attempts[-1].reservation == key:
         raise WrongState(f"{experiment.id} still runs on the reservation {key}")
+
+
+def check_billed(experiment: Experiment | None, reservation: Reservation, entry: Entry) -> None:
+    """An attempt is billed for what it used at least. Money counts as never taken only where none took it: a worker may
+    have claimed it and ended since the caller looked."""
+    for attempt in experiment.attempts if experiment is not None else ():
+        least = min(cost_of(attempt.used_s, reservation.price_usd_h), reservation.amount)
+        if attempt.reservation == entry.key and entry.amount < least:
+            raise WrongState(f"{entry.key} paid for an attempt that cost {usd(least)}, not {usd(entry.amount)}")
 
 
 def check_new_reservation(exists: bool, key: str) -> None:

@@ -118,7 +118,15 @@ def test_the_money_of_an_attempt_that_still_runs_is_not_settled(small: Laborator
     with pytest.raises(WrongState, match="still runs"):
         small.settle(f"{id}.1")
     small.release(id, fence)
-    assert small.settle(f"{id}.1", 0) == 0
+    assert small.settle(f"{id}.1", 1000) == 1000
+
+
+def test_what_an_attempt_used_cannot_be_freed_as_if_nobody_had_taken_the_money(small: Laboratory) -> None:
+    id, fence = small.start()
+    small.finish(id, fence)  # it used 2 s at $1 an hour: 556 micro-dollars
+    with pytest.raises(WrongState, match="paid for an attempt"):
+        small.settle(f"{id}.1", 0)
+    assert small.settle(f"{id}.1", 556) == 556
 
 
 def test_open_reservations_are_those_not_settled(small: Laboratory) -> None:

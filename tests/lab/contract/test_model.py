@@ -128,7 +128,7 @@ class LedgerBesideItsModel(RuleBasedStateMachine):
         id, known = self.pick(which)
         if known is None or nth > known.reservations:
             return
-        key = f"{id}.{nth}"
+        key, used = f"{id}.{nth}", max(used, 1000)  # never less than an attempt here can have cost
         runs_on_it = known.state == "running" and known.reservation == key
         if self.call(reply_lost, key in self.open_money and not runs_on_it, self.lab.accounts.settle, key, used,
                      epoch=self.lab.epoch):
