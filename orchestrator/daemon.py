@@ -141,6 +141,8 @@ class Daemon:
 
     def _rebuild(self) -> None:
         """Everything that we know, from the ledger: at the start, and when the settings have changed."""
+        if not self._begun:  # what was pushed is the whole truth, and newer than what we were given if we had to wait
+            self._adopt(self._ledger.office.control().settings)
         goals = goals_of(self._settings, self._around.track)
         self._view = View(self._around.track, goals)
         self._view.load(self._ledger)
@@ -154,7 +156,6 @@ class Daemon:
 
     def _first_look(self) -> None:
         """What belongs to this run alone."""
-        self._revision = self._view.control.settings
         self._run = self._ledger.office.begin_run(len(self._view.explored), epoch=self._epoch,
                                                   op_id=f"begin.{self._epoch}")
         self._books = Books(self._ledger, self._around.clock, self._epoch, self._run.key)
@@ -202,7 +203,8 @@ class Daemon:
                 self._planner.ended(change.subject)
                 self._sent.pop(change.subject, None)
         if self._view.control.settings != self._revision:
-            self._new_settings()
+            self._adopt(self._view.control.settings)
+            self._ready = False
         return len(changes) == ROUND
 
     def _catch_up_journal(self) -> None:
@@ -215,16 +217,15 @@ class Daemon:
         while self._follow():
             pass
 
-    def _new_settings(self) -> None:
-        """A person pushed a revision: take it from the next round on, if it is sound."""
-        self._revision = self._view.control.settings
-        pushed = self._ledger.office.settings(self._revision)
+    def _adopt(self, revision: int) -> None:
+        """Take the settings of this revision from now on, if they are sound."""
+        pushed = self._ledger.office.settings(revision)
         try:
-            self._settings = self._around.parse(pushed.text if pushed else "")
-            self._ready = False
-            log.info("settings", revision=self._revision)
+            self._settings = self._around.parse(pushed.text) if pushed else self._settings
+            log.info("settings", revision=revision)
         except SettingsError as error:
             log.warning("pushed settings are not sound; going on with the old ones", why=str(error))
+        self._revision = revision
 
     def _end_silent_leases(self) -> None:
         attempts = []
@@ -274,7 +275,7 @@ class Daemon:
             goal_reached=limits.stop_at_goal and believed is not None and believed.meets,
             goal_in_sight=limits.stop_at_goal and in_sight,
             confirmed=not worth_confirming(self._view, ahead, 0, exploring=False), running=len(running),
-            faults=tuple(self._view.faults))
+            live=len(self._view.live), faults=tuple(self._view.faults))
 
     def _drain(self, decision: Decision) -> None:
         """No new work. Running attempts may be handed back: they go on in a later run."""

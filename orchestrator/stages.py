@@ -30,6 +30,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     goal_in_sight: bool  # the leader meets every goal and has stood for a while, and the goal is when to stop
     confirmed: bool  # the leader is confirmed, or there is none to confirm
     running: int
+    live: int = 0  # experiments that have not ended, anchors that wait among them
     faults: tuple[str, ...] = ()  # of the harness, one after the other and nothing else between them
 
 
@@ -48,7 +49,7 @@ def decide(s: Situation) -> Decision:
     if ended is not None:
         return ended
     if s.stage == "confirm":
-        return Decision("drain", "the run is complete") if s.confirmed else Decision("confirm")
+        return Decision("drain", "the run is complete") if s.confirmed and not s.live else Decision("confirm")
     return _explored(s)
 
 

@@ -99,3 +99,9 @@ def test_the_journal_of_a_lab_at_rest_ends_with_the_daemon_s_leaving(
     with (tmp_path / "journal.jsonl").open("rb") as lines:
         *_, last = good_lines(lines)
     assert (last.change.action, last.change.n) == ("leave_lease", backend.ledger.last_change())
+
+
+def test_a_daemon_begins_with_the_settings_that_were_pushed_while_it_waited(backend: Backend, daemon: Daemon) -> None:
+    backend.ledger.office.push_settings("[designers]\nevolution = 0.0\n[limits]\nexperiments = 1\n", op_id="a person")
+    rounds(daemon, 8)
+    assert [e.purpose for e in backend.ledger.all_experiments()].count("explore") == 1

@@ -37,6 +37,10 @@ def test_the_run_is_complete_when_the_leader_is_confirmed() -> None:
     assert decide(situation(stage="confirm", confirmed=True)).stage == "drain"
 
 
+def test_a_run_is_not_complete_while_an_anchor_waits() -> None:
+    assert decide(situation(stage="confirm", confirmed=True, live=1)).stage == "confirm"
+
+
 @pytest.mark.parametrize(("ending", "release"), [
     ({"control": Control(stop="drain")}, False), ({"control": Control(stop="now")}, True),
     ({"level": "critical"}, True), ({"starved": True}, False), ({"goal_reached": True}, False),
