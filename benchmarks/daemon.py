@@ -142,7 +142,7 @@ def measure(folder: Path, experiments: int, rounds: int) -> list[list[str]]:
     command = [sys.executable, "-m", "benchmarks.daemon", "--serve", str(folder), "--rounds", str(rounds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     reacted = reactions(backend, process)
-    told = json.loads(process.communicate()[0])
+    told = json.loads(process.communicate()[0].splitlines()[-1])  # after what the daemon logs
     times = [1e3 * seconds for seconds in told["times"]]
     return [["ready after s", f"{told['ready']:.2f}", "", ""],
             row("memory MB", [told["rss"] / (1 << 20)]), row("round ms", times),

@@ -218,11 +218,12 @@ class Daemon:
             pass
 
     def _adopt(self, revision: int) -> None:
-        """Take the settings of this revision from now on, if they are sound."""
+        """Take the settings of this revision from now on, if there are any and they are sound."""
         pushed = self._ledger.office.settings(revision)
         try:
-            self._settings = self._around.parse(pushed.text) if pushed else self._settings
-            log.info("settings", revision=revision)
+            if pushed is not None:
+                self._settings = self._around.parse(pushed.text)
+                log.info("settings", revision=revision)
         except SettingsError as error:
             log.warning("pushed settings are not sound; going on with the old ones", why=str(error))
         self._revision = revision
