@@ -60,6 +60,9 @@ def _view_first(self: Any) -> bool:
         if change.subject in self._view.ended:
             self._planner.ended(change.subject)
             self._sent.pop(change.subject, None)
+    if self._view.control.settings != self._revision:
+        self._adopt(self._view.control.settings)
+        self._ready = False
     if self._around.journal is not None:
         self._around.journal.append(changes)
     return len(changes) == orchestrator.daemon.ROUND
