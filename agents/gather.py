@@ -5,7 +5,6 @@ Nothing is written. Only pictures come from elsewhere (the store), and one that 
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -78,7 +77,6 @@ class Reading:
     def __init__(self, track: Track, goals: Sequence[Goal]) -> None:
         self.track, self.goals = track, goals
         self.rows: list[Row] = []
-        self.ranks: list[Rank] = []
         self.running: list[Experiment] = []
         self.anchors: dict[str, Scores] = {}
         self.confirms: dict[str, dict[int, ConfirmState]] = {}
@@ -89,6 +87,12 @@ class Reading:
         """The clip set that is explored now: numbers of different footage are not drawn together."""
         explored = (row.clips for row in reversed(self.rows) if row.purpose == "explore" and row.designer != "person")
         return next(explored, self.rows[-1].clips if self.rows else "")
+
+    @property
+    def ranks(self) -> list[Rank]:
+        """Those explored on that clip set, best first."""
+        clips = self.clips
+        return sorted(row.rank for row in self.rows if row.rank is not None and row.clips == clips)
 
     def refuted(self) -> list[str]:
         """Those that ran well on the score clips and not when they were confirmed, best first."""
@@ -111,8 +115,6 @@ class Reading:
     def _row(self, experiment: Experiment) -> Row:
         outcome, spec = experiment.outcome, experiment.spec
         rank = rule.rank(experiment, self.track, self.goals, self.anchors) if experiment.purpose == "explore" else None
-        if rank is not None:
-            insort(self.ranks, rank)
         return Row(id=experiment.id, purpose=experiment.purpose, designer=experiment.designer, state=experiment.state,
                    clips=spec.clips, family=spec.family, params=spec.params,
                    verdict=outcome.verdict if outcome else None, reason=outcome.reason if outcome else None,

@@ -41,8 +41,10 @@ def gc(dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what wo
         removed = sweep.sweep(lab.store, planned, _changes(lab, seen))
         _remember(lab, answers.upto)  # first: what is remembered as pruned need not be gone, but not the other way
         pruning.prune(lab.ledger, answers)
+        running = _running(lab)  # again: a worker may have claimed one since
         for path, _ in left:
-            leftovers.remove(path)
+            if path.name not in running:
+                leftovers.remove(path)
     if json:
         sizes = {"kept": planned.kept_bytes, "cache": planned.cache_bytes, "young": planned.young_bytes}
         emit({"dry_run": dry_run, "removed": removed, "leftovers": [(str(path), size) for path, size in left],
@@ -127,8 +129,12 @@ def _leftovers(lab: Backend, now: float, grace_s: float) -> list[tuple[Path, int
     if lab.folder is None:
         return []
     from lab.local.leftovers import leftovers, size_of
-    running = {f"{experiment.id}.{experiment.fence}" for experiment in lab.ledger.all_experiments("running")}
-    return [(path, size_of(path)) for path in leftovers(lab.folder, running, now=now, grace_s=grace_s)]
+    return [(path, size_of(path)) for path in leftovers(lab.folder, _running(lab), now=now, grace_s=grace_s)]
+
+
+def _running(lab: Backend) -> set[str]:
+    """The attempts that own their scratch folders, as ID.FENCE."""
+    return {f"{experiment.id}.{experiment.fence}" for experiment in lab.ledger.all_experiments("running")}
 
 
 def _remember(lab: Backend, upto: int) -> None:

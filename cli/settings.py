@@ -52,13 +52,23 @@ def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
     """Put the file in force as a new revision. A daemon that runs takes it up in its next round."""
     text, lab = _required(file), open_lab(backend, create=True)
     before = _in_force(lab)
-    changed = changes(before, parse(text, str(file)))
+    after = parse(text, str(file))
+    _require_metrics(after)
+    changed = changes(before, after)
     revision = lab.ledger.office.push_settings(text, op_id=new_op("settings"))
     if json:
         emit({"revision": revision, "changed": sorted(changed)})
         return
     _print_changes(changed, "no value differs from what was in force")
     console().print(f"revision {revision} is in force", markup=False)
+
+
+def _require_metrics(settings: Settings) -> None:
+    """A goal on a metric that the track has not would be refused by the daemon, where nobody looks."""
+    from lab.track import load_track
+    track = load_track(settings.lab.track)
+    for goal in settings.goals or ():
+        track.metric(goal.metric)
 
 
 def changes(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:

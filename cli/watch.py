@@ -24,7 +24,7 @@ from lab.settings import Settings, parse
 from lab.track import Goal, Track, load_track
 from orchestrator.budgeting import expected, worst_level
 from orchestrator.champion import champion, leader
-from orchestrator.view import View
+from orchestrator.view import View, explored_clips
 
 RECENT = 6
 FOLLOWED = 500  # changes in one page
@@ -151,7 +151,7 @@ class Watch:
         self.settings = settings_in_force(self.backend, self._revision)
         self.track = load_track(self.settings.lab.track)
         self.goals = goals_of(self.settings, self.track)
-        self.view = View(self.track, self.goals)
+        self.view = View(self.track, self.goals, explored_clips(self.ledger))
         self.view.load(self.ledger)
 
     def _states(self) -> dict[str, int]:

@@ -158,7 +158,7 @@ class _Process:
         failure = self._verdict or self._failure(code)
         self._end = PhaseEnd(
             reason=failure.reason if failure else None, detail=failure.detail if failure else "", seconds=seconds,
-            cpu_s=usage.ru_utime + usage.ru_stime, peak_mb=max(self._peak_mb, usage.ru_maxrss / 1024),
+            cpu_s=usage.ru_utime + usage.ru_stime, peak_mb=self._peak_mb or usage.ru_maxrss / 1024,
             log=self._log.decode(errors="replace"))
         for pipe in (_pipe(self._process.stdout), _pipe(self._process.stderr)):
             pipe.close()

@@ -169,6 +169,8 @@ class Worker:
         except (NotFound, Damaged) as fault:
             job.outcome = _failed("harness_fault", str(fault))
             return 0.0
+        except OSError as error:  # our own disk, not the candidate's: wait for it as for the backend
+            raise Unavailable(f"cannot lay out {job.phase.name} of {job.experiment.id}: {error}") from error
         self._around.probe("phase.start.before")
         limit_s = min(job.phase.limit_s, self._config.phase_s)
         job.running = self._around.runner.start(request, limit_s, min(job.phase.memory_mb, self._config.memory_mb))

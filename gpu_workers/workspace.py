@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from gpu_workers.collect import collect
+from gpu_workers.machine import default_path
 from gpu_workers.phase import BoundClip, PhaseRequest
 from lab.backend import Store
 from lab.experiment import Checkpoint, Dataset, Experiment
@@ -51,7 +52,7 @@ class FolderWorkspace:
                    if not name.startswith("clips:")}
         return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(out), threads=threads,
                             clips=self._clips(experiment.spec.clips, roles), inputs=earlier,
-                            timed=experiment.purpose != "explore")
+                            timed=experiment.purpose != "explore", machine_lock=str(default_path()))
 
     def keep(self, phase: Phase) -> dict[str, str]:
         out = self._folder / phase.name

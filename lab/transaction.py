@@ -17,7 +17,7 @@ import msgspec
 from lab.canonical import canonical_json
 from lab.control import Change, Image
 from lab.errors import Conflict, Refused, Unavailable, UserError
-from lab.table import Check, Table, Write
+from lab.table import Check, Record, Table, Write
 
 T = TypeVar("T")
 HEAD = ("head", "changes")
@@ -29,12 +29,15 @@ class Transaction:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._read: dict[tuple[str, str], Record | None] = {}  # a second look sees what the first saw
         self._versions: dict[tuple[str, str], int] = {}
         self._writes: dict[tuple[str, str], Write] = {}
 
     def read(self, kind: str, id: str, form: type[T]) -> T | None:
         """The record as `form`, or None. It may not change until the commit."""
-        record = self._table.get(kind, id)
+        if (kind, id) not in self._read:
+            self._read[(kind, id)] = self._table.get(kind, id)
+        record = self._read[(kind, id)]
         self._versions[(kind, id)] = record.version if record else 0
         return msgspec.json.decode(record.body, type=form) if record else None
 

@@ -16,7 +16,7 @@ import structlog
 from lab.backend import Backend
 from lab.clock import Clock
 from lab.control import Run
-from lab.errors import AetherError, Duplicate, LabHeld, Refused, SettingsError, Stale, Unavailable
+from lab.errors import AetherError, Duplicate, LabHeld, NotFound, Refused, SettingsError, Stale, Unavailable
 from lab.experiment import Ending, Experiment
 from lab.local.journal import Journal
 from lab.settings import Settings
@@ -83,6 +83,7 @@ class Daemon:
         self._run = Run(key=0, explored=0)
         self._done_at: float | None = None
         self._ready = self._begun = False
+        self._signal = 0  # the number of one that told us to stop, until the ledger knows
 
     @property
     def over(self) -> bool:
@@ -111,6 +112,10 @@ class Daemon:
         except Unavailable as error:
             log.warning("backend unavailable", error=str(error))
             return RETRY_S
+
+    def stop_now(self, signal: int) -> None:
+        """A person's stop by a signal: written at the next round, and again until the ledger has it."""
+        self._signal = signal
 
     # ------------------------------------------------------------------ becoming the daemon
 
@@ -144,7 +149,7 @@ class Daemon:
         if not self._begun:  # what was pushed is the whole truth, and newer than what we were given if we had to wait
             self._adopt(self._ledger.office.control().settings)
         goals = goals_of(self._settings, self._around.track)
-        self._view = View(self._around.track, goals)
+        self._view = View(self._around.track, goals, self._around.clips.explore)
         self._view.load(self._ledger)
         if not self._begun:
             self._first_look()
@@ -162,7 +167,7 @@ class Daemon:
         self._post = Post(self._backend, self._around.reporter, self._around.clock)
         if self._around.journal is not None:
             self._around.journal.open()
-        if self._view.control.stop:  # said to an earlier run; starting this one takes it back
+        if self._view.control.stop and self._run.key == self._epoch:  # said to an earlier run, which this is not
             self._ledger.office.set_control(stop="", op_id=f"go.{self._epoch}")
             self._view.control = self._ledger.office.control()
         self._begun = True
@@ -171,6 +176,9 @@ class Daemon:
 
     def _round(self) -> float:
         self._beat()
+        if self._signal:
+            self._ledger.office.set_control(stop="now", op_id=f"signal.{self._epoch}.{self._signal}")
+            self._signal = 0
         if self._follow():  # never decide on an old picture
             return 0.0
         self._books.settle_ended(self._view, self._settings)
@@ -222,9 +230,11 @@ class Daemon:
         pushed = self._ledger.office.settings(revision)
         try:
             if pushed is not None:
-                self._settings = self._around.parse(pushed.text)
+                settings = self._around.parse(pushed.text)
+                goals_of(settings, self._around.track)  # a metric that the track has not is found here, not in a round
+                self._settings = settings
                 log.info("settings", revision=revision)
-        except SettingsError as error:
+        except (SettingsError, NotFound) as error:
             log.warning("pushed settings are not sound; going on with the old ones", why=str(error))
         self._revision = revision
 

@@ -67,8 +67,10 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
         signals = _signals()
         while not daemon.over:
             time.sleep(daemon.step())
+            if signals and not daemon.epoch:
+                return "told to go before it held the lab"
             if signals:
-                backend.ledger.office.set_control(stop="now", op_id=f"signal.{os.getpid()}.{signals.pop()}")
+                daemon.stop_now(signals.pop())
     if daemon.lost:
         raise LabHeld(f"another daemon has taken over this lab: {daemon.lost}")
     return daemon.why

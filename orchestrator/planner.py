@@ -33,6 +33,7 @@ from orchestrator.view import View
 
 CLIPS = clipset.POINTER
 EXPLORE_SEED, ANCHOR_SEED = 1, 0
+ANCHOR_FAULTS = 3  # of ours, before an anchor is left out, so that the others and their savings are not held up
 FRUITLESS = 10  # asks in a row without a new point before the space counts as exhausted
 
 log = structlog.get_logger("planner")
@@ -94,7 +95,8 @@ class Planner:
         """The first anchor that has not been started on these clips."""
         for anchor in self._view.track.anchors:
             spec = self._spec(anchor.family, anchor.params, self._clips.explore, ANCHOR_SEED)
-            if spec.fingerprint() not in self._view.anchor_ids:
+            given_up = self._view.anchor_faults[spec.fingerprint()] >= ANCHOR_FAULTS
+            if spec.fingerprint() not in self._view.anchor_ids and not given_up:
                 return self._new(spec, "anchor", "anchor", group=anchor.name, hypothesis=f"reference: {anchor.name}")
         return None
 

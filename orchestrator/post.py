@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import structlog
+
 from lab.backend import Backend
 from lab.clock import Clock, hour_key
+from lab.errors import Unavailable
 from orchestrator.view import View
+
+log = structlog.get_logger("post")
 
 
 class Reporter(Protocol):
@@ -27,11 +32,12 @@ class Post:
         self._backend, self._reporter, self._clock = backend, reporter, clock
         self._hour = hour_key(clock.wall())
         self._due: dict[str, str] = {}  # key → what it is about
+        self._undelivered: set[str] = set()  # told once each
         self._next_try = 0.0
 
     @property
     def idle(self) -> bool:
-        """Nothing is due, being composed, or waiting for delivery that we know of."""
+        """Nothing is due or being composed."""
         return not self._due and not self._reporter.busy
 
     def hour(self) -> None:
@@ -51,6 +57,12 @@ class Post:
             self._reporter.start(key, self._due[key])
             self._next_try = self._clock.monotonic() + 5.0
         for key, report in list(view.waiting_reports.items()):
-            self._backend.mailbox.deliver(report)
+            try:
+                self._backend.mailbox.deliver(report)
+            except Unavailable as error:  # it stays in the outbox; the lab does not wait for the mail
+                if key not in self._undelivered:
+                    log.warning("a report cannot be delivered now", key=key, why=str(error))
+                self._undelivered.add(key)
+                continue
             self._backend.ledger.office.delivered(key, op_id=f"delivered.{key}")
             view.waiting_reports.pop(key, None)

@@ -29,8 +29,10 @@ RECENT = 100  # attempts whose costs tell what the next will probably cost
 class View:
     """See the module. `memory` is told of explored experiments by whoever feeds the designers, not here."""
 
-    def __init__(self, track: Track, goals: tuple[Goal, ...]) -> None:
-        self.track, self.goals = track, goals
+    def __init__(self, track: Track, goals: tuple[Goal, ...], clips: str = "") -> None:
+        """Ranks and anchors are those of the clip set `clips`, since numbers of other footage do not compare; without
+        it, of all."""
+        self.track, self.goals, self._clips = track, goals, clips
         self.change = 0
         self.live: dict[str, Experiment] = {}
         self.explored: list[str] = []  # ids, in the order of their proposal
@@ -39,6 +41,7 @@ class View:
         self.outcomes: Counter[str] = Counter()
         self.by_designer: Counter[str] = Counter()
         self.anchors: dict[str, Scores] = {}
+        self.anchor_faults = Counter[str]()  # fingerprint → how often it ended by our own fault
         self.anchor_ids: dict[str, str] = {}  # fingerprint → id, of every anchor that stands
         self.ranks: list[Rank] = []  # best first
         self.rank_of: dict[str, Rank] = {}
@@ -93,9 +96,11 @@ class View:
         for attempt in experiment.attempts:
             if attempt.ending is not None and attempt.reservation in self.unsettled:
                 self.used[attempt.reservation] = (experiment.id, attempt)
+        if experiment.id in self.ended:  # an older image, of a change that landed while we were loading
+            return
         if experiment.state not in ENDED:
             self.live[experiment.id] = experiment
-        elif experiment.id not in self.ended:
+        else:
             self._end(experiment)
 
     def _number(self, experiment: Experiment) -> None:
@@ -117,6 +122,8 @@ class View:
         self.outcomes["cancelled" if outcome is None else outcome.verdict] += 1
         if outcome is not None:
             self.faults = [*self.faults, outcome.detail] if outcome.reason == "harness_fault" else []
+        if self._clips and experiment.spec.clips != self._clips:
+            return
         if experiment.purpose == "anchor":
             self._end_anchor(experiment)
         if experiment.purpose == "explore" and (rank := self.rank(experiment)) is not None:
@@ -127,6 +134,7 @@ class View:
         faulted = experiment.outcome is None or experiment.outcome.reason == "harness_fault"
         if faulted:
             self.anchor_ids.pop(experiment.fingerprint, None)
+            self.anchor_faults[experiment.fingerprint] += 1
         elif experiment.outcome is not None and experiment.outcome.scores is not None and experiment.group:
             self.anchors[experiment.group] = experiment.outcome.scores
 
@@ -169,3 +177,9 @@ def _records(ledger: Ledger) -> Iterator[Record]:
             yield from page
             after = page[-1].id
     yield from reversed(ledger.table.page("entry", limit=RECENT, newest_first=True))
+
+
+def explored_clips(ledger: Ledger) -> str:
+    """The clip set that was explored last; empty in a new lab."""
+    latest = ledger.experiments(limit=PAGE, newest_first=True)
+    return next((e.spec.clips for e in latest if e.purpose == "explore" and e.designer != "person"), "")

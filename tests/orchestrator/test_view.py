@@ -24,7 +24,7 @@ def followed(lab: Laboratory, since: int = 0, view: View | None = None) -> View:
 
 def facts(view: View) -> dict[str, object]:
     return {name: value for name, value in vars(view).items()
-            if name not in ("_readers", "faults", "recent_costs", "budgets", "live")}
+            if name not in ("_readers", "faults", "recent_costs", "budgets")}
 
 
 def a_lab_with(*outcomes: Outcome) -> Laboratory:
