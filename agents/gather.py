@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-import msgspec
-
 from agents.data import Best, Confirmation, ReportData, Row
 from agents.learned import Trial, learn
 from agents.spending import spending
@@ -25,7 +23,7 @@ from lab.judging.comparison import Comparison, compare
 from lab.judging.goals import judge
 from lab.judging.pareto import Front, Point
 from lab.ledger import Ledger
-from lab.settings import Settings, parse
+from lab.settings import Settings, goals_of, parse
 from lab.track import Goal, Track
 
 NO_DESIGNER = ("control", "person", "anchor")  # whom nobody compares with control
@@ -62,13 +60,6 @@ def settings_in_force(ledger: Ledger) -> Settings:
         return parse(pushed.text, f"settings revision {pushed.revision}") if pushed else Settings()
     except SettingsError:
         return Settings()
-
-
-def goals_of(settings: Settings, track: Track) -> tuple[Goal, ...]:
-    """The person's goals, or the track's own."""
-    if settings.goals is None:
-        return track.goals
-    return tuple(msgspec.convert(goal.model_dump(), Goal) for goal in settings.goals)
 
 
 class Reading:

@@ -91,8 +91,9 @@ def marks(lab: Backend) -> Marks:
 
 def _treasured(lab: Backend) -> set[str]:
     """The front, the leaders with their confirmations, the anchors, and all that these come from."""
-    from agents.gather import goals_of, objectives_of, settings_in_force
+    from agents.gather import objectives_of, settings_in_force
     from lab.judging.pareto import Point, front
+    from lab.settings import goals_of
     from orchestrator.view import View
     track = lab_track(lab)
     view = View(track, goals_of(settings_in_force(lab.ledger), track))

@@ -13,7 +13,8 @@ from cli.run import SETTINGS_FILE, read_settings
 from lab.backend import Backend
 from lab.control import SettingsRevision
 from lab.errors import NotFound, UserError
-from lab.settings import Settings, parse
+from lab.settings import Settings, parse, require_metrics
+from lab.track import load_track
 
 FileArgument = Annotated[Path, typer.Argument(help="The settings file.", show_default=True)]
 
@@ -53,7 +54,7 @@ def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
     text, lab = _required(file), open_lab(backend, create=True)
     before = _in_force(lab)
     after = parse(text, str(file))
-    _require_metrics(after)
+    require_metrics(after, load_track(after.lab.track))
     changed = changes(before, after)
     revision = lab.ledger.office.push_settings(text, op_id=new_op("settings"))
     if json:
@@ -61,14 +62,6 @@ def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
         return
     _print_changes(changed, "no value differs from what was in force")
     console().print(f"revision {revision} is in force", markup=False)
-
-
-def _require_metrics(settings: Settings) -> None:
-    """A goal on a metric that the track has not would be refused by the daemon, where nobody looks."""
-    from lab.track import load_track
-    track = load_track(settings.lab.track)
-    for goal in settings.goals or ():
-        track.metric(goal.metric)
 
 
 def changes(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:

@@ -42,9 +42,10 @@ def _once(watch: Watch, json: bool) -> None:
 def _follow(watch: Watch) -> None:
     from rich.live import Live
 
+    from cli.attend import interrupts
     from cli.live import still
-    with Live(console=console(), auto_refresh=False, vertical_overflow="crop") as drawn:
-        while True:
+    with interrupts() as told, Live(console=console(), auto_refresh=False, vertical_overflow="crop") as drawn:
+        while not told:
             drawn.update(still(watch.status(time.time())), refresh=True)
             time.sleep(LOOK_S)
             watch.refresh()
@@ -52,11 +53,14 @@ def _follow(watch: Watch) -> None:
 
 def _follow_json(watch: Watch) -> None:
     import msgspec
-    told = b""
-    while True:
-        now = msgspec.json.encode(watch.status(time.time()))
-        if now != told:
-            typer.echo(now)
-            told = now
-        time.sleep(LOOK_S)
-        watch.refresh()
+
+    from cli.attend import interrupts
+    last = b""
+    with interrupts() as told:
+        while not told:
+            now = msgspec.json.encode(watch.status(time.time()))
+            if now != last:
+                typer.echo(now)
+                last = now
+            time.sleep(LOOK_S)
+            watch.refresh()

@@ -20,8 +20,8 @@ from lab.control import DaemonLease
 from lab.experiment import Experiment
 from lab.judging.goals import GoalVerdict, judge
 from lab.money import Budget, Level
-from lab.settings import Settings, parse
-from lab.track import Goal, Track, load_track
+from lab.settings import Settings, goals_of, parse
+from lab.track import load_track
 from orchestrator.budgeting import expected, worst_level
 from orchestrator.champion import champion, leader
 from orchestrator.view import View, explored_clips
@@ -203,12 +203,6 @@ def settings_in_force(backend: Backend, revision: int) -> Settings:
     """Of that revision; the defaults where none was pushed."""
     pushed = backend.ledger.office.settings(revision)
     return parse(pushed.text, f"settings revision {revision}") if pushed else Settings()
-
-
-def goals_of(settings: Settings, track: Track) -> tuple[Goal, ...]:
-    if settings.goals is None:
-        return track.goals
-    return tuple(msgspec.convert(goal.model_dump(), Goal) for goal in settings.goals)
 
 
 def goal_lines(verdicts: Sequence[GoalVerdict]) -> tuple[GoalLine, ...]:

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from gpu_workers.device import device_class
 from gpu_workers.runner import ProcessRunner
 from gpu_workers.worker import Surroundings, Worker, WorkerConfig
@@ -19,7 +17,7 @@ from lab.backend import Backend, open_backend
 from lab.clock import SystemClock
 from lab.experiment import Experiment
 from lab.probe import from_environment, probed
-from lab.settings import Settings, parse
+from lab.settings import Settings, goals_of, parse
 from lab.track import Goal, load_track
 
 LAST_STEPS_S = 10.0  # to give the work back, once told to go
@@ -63,10 +61,7 @@ def current_settings(backend: Backend) -> Settings:
 def goals_for(backend: Backend, experiment: Experiment) -> tuple[Goal, ...]:
     """The goals of the revision under which the experiment was proposed."""
     pushed = backend.ledger.office.settings(experiment.settings)
-    goals = parse(pushed.text).goals if pushed else None
-    if goals is None:
-        return load_track(experiment.spec.track).goals
-    return tuple(msgspec.convert(goal.model_dump(), Goal) for goal in goals)
+    return goals_of(parse(pushed.text) if pushed else Settings(), load_track(experiment.spec.track))
 
 
 def scratch(backend: Backend, experiment: Experiment) -> Path:

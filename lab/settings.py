@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lab.errors import SettingsError
+from lab.track import Goal, Track
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -128,6 +129,19 @@ def parse(text: str, source: str = "aether.toml") -> Settings:
     except ValidationError as error:
         faults = [f"{source}:{_line_of(text, e['loc'])}: {_reason(e)}" for e in error.errors()]
         raise SettingsError("\n".join(faults)) from error
+
+
+def goals_of(settings: Settings, track: Track) -> tuple[Goal, ...]:
+    """The person's goals, or the track's own."""
+    if settings.goals is None:
+        return track.goals
+    return tuple(Goal(**goal.model_dump()) for goal in settings.goals)
+
+
+def require_metrics(settings: Settings, track: Track) -> None:
+    """Raises NotFound for a goal on a metric that the track has not: it would stay unknown for ever."""
+    for goal in settings.goals or ():
+        track.metric(goal.metric)
 
 
 def default_text() -> str:

@@ -19,8 +19,8 @@ from lab.control import Run
 from lab.errors import AetherError, Duplicate, LabHeld, NotFound, Refused, SettingsError, Stale, Unavailable
 from lab.experiment import Ending, Experiment
 from lab.local.journal import Journal
-from lab.settings import Settings
-from lab.track import Goal, Track
+from lab.settings import Settings, goals_of, require_metrics
+from lab.track import Track
 from orchestrator.books import Books
 from orchestrator.champion import SETTLED, Standing, champion, leader, worth_confirming
 from orchestrator.designers.protocol import Budget
@@ -231,7 +231,7 @@ class Daemon:
         try:
             if pushed is not None:
                 settings = self._around.parse(pushed.text)
-                goals_of(settings, self._around.track)  # a metric that the track has not is found here, not in a round
+                require_metrics(settings, self._around.track)
                 self._settings = settings
                 log.info("settings", revision=revision)
         except (SettingsError, NotFound) as error:
@@ -408,11 +408,3 @@ class Daemon:
         self.left = True
         self._around.proposer.close()
         return 0.0
-
-
-def goals_of(settings: Settings, track: Track) -> tuple[Goal, ...]:
-    """The person's goals, or the track's own. Raises NotFound for a metric that the track has not."""
-    if settings.goals is None:
-        return track.goals
-    return tuple(Goal(metric=track.metric(g.metric).name, relation=g.relation, value=g.value, scope=g.scope,
-                      share=g.share) for g in settings.goals)

@@ -26,7 +26,7 @@ from lab.errors import Damaged, LabHeld, Unavailable
 from lab.files import SystemFiles
 from lab.local.journal import Journal, newest
 from lab.probe import Probe, from_environment, probed, told
-from lab.settings import Settings, parse
+from lab.settings import Settings, parse, require_metrics
 from lab.track import load_track
 from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
 from orchestrator.planner import clip_sets
@@ -57,11 +57,12 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
 
     Raises LabHeld where another daemon holds it, and whatever opening the backend raises.
     """
-    clock, probe = SystemClock(), from_environment(os.environ)
+    clock, probe, track = SystemClock(), from_environment(os.environ), load_track(settings.lab.track)
+    require_metrics(settings, track)
     backend = probed(open_backend(address), probe, clock)
     with _only_one_here(backend) as proof:
         daemon = Daemon(_config(backend, seed, wait, proof), settings, Surroundings(
-            backend=backend, track=load_track(settings.lab.track), proposer=ProposerProcess(),
+            backend=backend, track=track, proposer=ProposerProcess(),
             reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
             journal=_journal(backend, probe)))
         signals = _signals()
