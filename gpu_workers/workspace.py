@@ -52,7 +52,7 @@ class FolderWorkspace:
                    if not name.startswith("clips:")}
         return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(out), threads=threads,
                             clips=self._clips(experiment.spec.clips, roles), inputs=earlier,
-                            timed=experiment.purpose != "explore", machine_lock=str(default_path()))
+                            timed=experiment.purpose == "confirm", machine_lock=str(default_path()))
 
     def keep(self, phase: Phase) -> dict[str, str]:
         out = self._folder / phase.name
