@@ -34,7 +34,6 @@ minutes = {minutes:g}
 stop_at_goal = false  # easy clips meet the goal at once; it goes on to the deadline
 workers = 1
 threads = {threads}
-threads = 1
 phase_s = 120.0
 beat_s = 1.0
 
