@@ -31,7 +31,7 @@ from lab.experiment import Reason
 from lab.space import Value
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
-NOT_ALONE = "not timed: the machine was shared"
+NOT_ALONE = "not timed: only confirmations encode with the machine to themselves"
 
 
 class EncodeRecord(msgspec.Struct, frozen=True, kw_only=True):

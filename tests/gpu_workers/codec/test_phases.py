@@ -142,7 +142,7 @@ def test_encoding_that_shares_the_machine_has_no_speed_to_tell(bench: Bench) -> 
     bench.run("score")
     scores = bench.scores()
     assert scores.mean["encode_fps"] is None
-    assert scores.why["encode_fps"] == "not timed: the machine was shared"
+    assert scores.why["encode_fps"] == "not timed: only confirmations encode with the machine to themselves"
     assert (scores.mean["encode_cpu_s"] or 0) > 0
 
 
