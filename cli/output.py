@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 BackendOption = Annotated[str, typer.Option(
     "--backend", envvar="AETHER_BACKEND", metavar="local:DIR", help="The laboratory's folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For a machine: one JSON document.")]
-# In a checkout of Aether itself `lab` is our own package, and no place for a person's data.
-DEFAULT_BACKEND = "local:./aether-lab" if Path("lab/__init__.py").exists() else "local:./lab"
+DEFAULT_BACKEND = "local:./lab"
 
 
 def open_lab(address: str, *, create: bool = False) -> Backend:

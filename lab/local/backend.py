@@ -7,7 +7,7 @@ from random import Random
 
 from lab.backend import Backend
 from lab.clock import Clock, SystemClock
-from lab.errors import NotFound, Unavailable
+from lab.errors import NotFound, Unavailable, UserError
 from lab.ledger import Ledger
 from lab.local.mailbox import FileMailbox
 from lab.local.queue import SqliteQueue
@@ -21,6 +21,9 @@ DATABASE = "ledger.db"
 def open_local(folder: Path, *, create: bool = False, clock: Clock | None = None) -> Backend:
     """The laboratory in `folder`. Raises NotFound unless it exists or `create` is given."""
     folder = folder.resolve()
+    if (folder / "__init__.py").exists():  # such as `lab` in a checkout of Aether itself
+        raise UserError(f"{folder} is a Python package, no place for a laboratory; go to a folder of your own, "
+                        f"or choose another --backend local:DIR")
     if not (folder / DATABASE).exists() and not create:
         raise NotFound(f"no laboratory in {folder}; `aether run` makes one, or point --backend local:DIR at yours")
     try:
