@@ -1,8 +1,7 @@
 """The two-agent contract: what any codec gives, whether built in or from outside.
 
-A codec is two modules. The encoding agent has `encode(frames, info, model) → chunks`, and `train(clips, limit,
-resume) → model` if it learns; the decoding agent has `decode(chunks, info, model) → frames`. The decoding agent runs
-in a fresh process and knows what stands in `DecodeInfo`, in the chunks and in the model: nothing else. The built-in
+A codec is two modules. The encoding agent has `encode(frames, info, model) → chunks`, and `train(clips, info) → model`
+if it learns; the decoding agent has `decode(chunks, info, model) → frames`. The decoding agent runs in a fresh process and knows what stands in `DecodeInfo`, in the chunks and in the model: nothing else. The built-in
 families are written against this and have no other door. The harness owns the container around the chunks.
 """
 
@@ -10,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -23,7 +22,7 @@ from lab.experiment import TrainingLimit
 from lab.space import Value
 
 __all__ = ["Chunk", "DecodeInfo", "DecodingAgent", "EncodeInfo", "EncodingAgent", "Frame", "Frames", "Kind",
-           "LearningAgent", "VideoInfo", "load_decoding_agent", "load_encoding_agent"]
+           "LearningAgent", "TrainInfo", "TrainingLimit", "VideoInfo", "load_decoding_agent", "load_encoding_agent"]
 
 
 class EncodeInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,14 +45,35 @@ class DecodeInfo(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
 
 
+class TrainInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a learning agent is asked for.
+
+    `scratch` is an empty folder of its own. `resume` is the last checkpoint of an interrupted training: go on from its
+    step. `parent` are another experiment's weights to start from. Call `checkpoint` with a file that is a complete
+    checkpoint whenever `checkpoint_s` seconds have passed since the last; the file may be reused afterwards.
+    `progress` takes claims by name, such as step=…, loss=…; they are shown, and never believed.
+    """
+
+    params: Mapping[str, Value]
+    scratch: Path
+    limit: TrainingLimit
+    seed: int = 0
+    threads: int = 1
+    resume: Path | None = None
+    parent: Path | None = None
+    checkpoint: Callable[[Path], None] = lambda path: None
+    checkpoint_s: float = 60.0
+    progress: Callable[..., None] = lambda **claims: None
+
+
 class EncodingAgent(Protocol):
     def encode(self, frames: Frames, info: EncodeInfo, model: Path | None) -> Iterable[Chunk]:
         """Chunks in decoding order: CONFIG, KEY, DELTA, WEIGHTS; `index` is the first frame that each is about."""
 
 
 class LearningAgent(EncodingAgent, Protocol):
-    def train(self, clips: Sequence[Frames], limit: TrainingLimit, resume: Path | None) -> Path:
-        """The file of weights. `resume` is the last checkpoint of an interrupted training, or the parent's weights."""
+    def train(self, clips: Sequence[Frames], info: TrainInfo) -> Path:
+        """The file of weights (safetensors). They are frozen before any footage that is scored is seen."""
 
 
 class DecodingAgent(Protocol):
