@@ -1,8 +1,9 @@
 """The two-agent contract: what any codec gives, whether built in or from outside.
 
 A codec is two modules. The encoding agent has `encode(frames, info, model) → chunks`, and `train(clips, info) → model`
-if it learns; the decoding agent has `decode(chunks, info, model) → frames`. The decoding agent runs in a fresh process and knows what stands in `DecodeInfo`, in the chunks and in the model: nothing else. The built-in
-families are written against this and have no other door. The harness owns the container around the chunks.
+if it learns; the decoding agent has `decode(chunks, info, model) → frames`. The decoding agent runs in a fresh process
+and knows what stands in `DecodeInfo`, in the chunks and in the model: nothing else. The built-in families are written
+against this and have no other door. The harness owns the container around the chunks.
 """
 
 from __future__ import annotations
