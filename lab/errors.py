@@ -11,6 +11,7 @@ AetherError
 │   ├── Duplicate             this fingerprint has run already
 │   └── OverBudget            the reservation does not fit
 ├── Conflict                  two writers met; reread and try again
+├── Diverged                  a training has lost its way: NaN, or a loss that explodes
 ├── Unavailable               the backend cannot be reached now: disk full, throttled, locked
 └── Damaged                   bytes do not match their hash
 """
@@ -66,6 +67,10 @@ class OverBudget(Refused):
 
 class Conflict(AetherError):
     pass
+
+
+class Diverged(AetherError):
+    """A training has lost its way: NaN, or a loss that explodes. The experiment ends with this as its own reason."""
 
 
 class Unavailable(AetherError):

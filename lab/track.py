@@ -66,13 +66,16 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """One process. `entry` is `module:function`, taking a `gpu_workers.phase.Box`.
 
-    `inputs` names what it sees: `clips:ROLE` or `PHASE/FILE` of an earlier phase. `outputs` are files it must leave.
+    `inputs` names what it sees: `clips:ROLE`, `PHASE/FILE` of an earlier phase, or `code/`, the candidate's bundle.
+    `outputs` are files it must leave. `live` is one that it replaces by a rename while it runs: the worker keeps it now
+    and then, and a later attempt gets the last one as the input `resume`.
     """
 
     name: str
     entry: str
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    live: str = ""
     trusted: bool = False
     limit_s: float = 600.0
     memory_mb: int = 4096

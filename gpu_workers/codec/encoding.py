@@ -24,8 +24,10 @@ from gpu_workers.codec.decoder.header import Header
 from gpu_workers.codec.families import ENCODERS
 from gpu_workers.codec.frames import Frames, VideoInfo
 from gpu_workers.codec.phases import CODED_ROLES, RECORDS, STREAMS, SUFFIX
+from gpu_workers.codec.two_agents import encoding_agent, frozen_model
 from gpu_workers.codec.video import FrameReader
 from gpu_workers.phase import BoundClip, Box, Refuse
+from lab.canonical import sha256
 from lab.errors import AetherError, UserError
 from lab.experiment import Reason
 from lab.space import Value
@@ -57,7 +59,8 @@ def _encode_bound(box: Box, clip: BoundClip) -> EncodeRecord:
     try:
         with _machine(box):
             record = encode_stream(frames, target, box.spec.family, box.spec.params, box.spec.seed, box.threads,
-                                   lambda done: box.progress(clip=clip.name, frame=done, frames=len(frames)))
+                                   lambda done: box.progress(clip=clip.name, frame=done, frames=len(frames)),
+                                   source=encoding_agent(box), model=frozen_model(box))
     except UserError as error:
         raise Refuse("refused", f"{clip.name}: {error}") from error
     except AetherError as error:
@@ -78,18 +81,21 @@ def coded_clips(box: Box) -> tuple[BoundClip, ...]:
 
 
 def encode_stream(frames: Frames, target: Path, family: str, params: Mapping[str, Value], seed: int,
-                  threads: int, progress: Callable[[int], None] = lambda frames: None) -> EncodeRecord:
-    """Encodes to the file `target`; `progress` hears how many chunks have come.
+                  threads: int, progress: Callable[[int], None] = lambda frames: None, *,
+                  source: str | Path = "", model: Path | None = None) -> EncodeRecord:
+    """Encodes to the file `target`; `progress` hears how many chunks have come. `source` is the encoding agent, the
+    family's own unless given; `model` are its weights.
 
     Raises UserError for parameters that the family does not have, and its own error where the encoder gives up.
     """
-    if family not in ENCODERS:
+    if not source and family not in ENCODERS:
         raise UserError(f"no family {family!r}; there are {', '.join(ENCODERS)}")
-    agent = load_encoding_agent(ENCODERS[family])
+    agent = load_encoding_agent(source or ENCODERS[family])
     with TemporaryDirectory() as scratch:
         info = EncodeInfo(video=frames.info, params=params, scratch=Path(scratch), seed=seed, threads=threads)
         cpu_s, begin = _cpu_s(), time.perf_counter()
-        write_stream(agent.encode(frames, info, None), target, stream_header(frames.info, family), progress)
+        header = stream_header(frames.info, family, sha256(model.read_bytes()) if model else "")
+        write_stream(agent.encode(frames, info, model), target, header, progress)
         seconds = time.perf_counter() - begin
     return EncodeRecord(frames=len(frames), bytes=target.stat().st_size, seconds=seconds, cpu_s=_cpu_s() - cpu_s)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from gpu_workers.codec.decoder.container import Reader
 from gpu_workers.codec.decoder.decode import AGENTS, video_info
 from gpu_workers.codec.frames import VideoInfo, describe
-from gpu_workers.codec.phases import ENCODE, STREAMS, SUFFIX
+from gpu_workers.codec.phases import STREAMS, SUFFIX
 from lab.backend import Store
 from lab.errors import AetherError, UserError
 from lab.experiment import Experiment
@@ -48,7 +48,7 @@ def export(experiment: Experiment, store: Store, folder: Path) -> Sequence[str]:
 
 
 def _smallest_stream(experiment: Experiment, store: Store) -> str:
-    checkpoint = experiment.checkpoints.get(ENCODE.name)
+    checkpoint = experiment.checkpoints.get("encode")
     outputs = checkpoint.outputs if checkpoint else {}
     streams = [hash for name, hash in outputs.items() if name.startswith(f"{STREAMS}/") and store.has(hash)]
     if not streams:

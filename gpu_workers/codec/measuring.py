@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,13 @@ class Measured:
         return self.quality.worst_frames(1)[0]
 
 
-def measure(reference: FrameReader, path: Path, threads: int, progress: Callable[[int], None]) -> Measured:
-    """`progress` hears how many frames are done. Raises BadStream, BadFrames or DecoderFailed for a bad stream."""
+def measure(reference: FrameReader, path: Path, threads: int, progress: Callable[[int], None],
+            arguments: Sequence[str] = ()) -> Measured:
+    """`progress` hears how many frames are done; `arguments` are the decoder's, for a model or an agent from outside.
+    Raises BadStream, BadFrames or DecoderFailed for a bad stream."""
     info = reference.info
     facts = read_stream_facts(path, info.frames)
-    with started(threads) as decoder, Quality(reference, info, threads=threads) as quality:
+    with started(threads, arguments) as decoder, Quality(reference, info, threads=threads) as quality:
         decoder.deliver(path)
         for done, frame in enumerate(decoder.frames(info), 1):
             quality.add(frame)

@@ -1,8 +1,9 @@
 """The phases of a codec experiment as plain data: what each sees and leaves, and whether its code is trusted.
 
-A classic codec encodes and is scored. Decoding happens inside `score`, in a fresh process that gets the bitstream and
-nothing else. The clips that are coded are those of the roles `score` and `confirm`: an experiment's clip set holds
-either of the two, never both.
+A codec that learns is trained, and its weights are stored under their hash before any clip that is scored is bound to
+a phase. Then it encodes and is scored. Decoding happens inside `score`, in a fresh process that gets the model and the
+bitstream and nothing else. The clips that are coded are those of the roles `score` and `confirm`: an experiment's clip
+set holds either of the two, never both.
 """
 
 from __future__ import annotations
@@ -17,13 +18,31 @@ SCORES = "scores.json"
 FRAMES = "frames.json"
 THUMBNAILS = "thumbnails"
 CODED_ROLES = ("score", "confirm")
-
-ENCODE = Phase(name="encode", entry="gpu_workers.codec.encoding:encode", inputs=("clips:score", "clips:confirm"),
-               outputs=(f"{STREAMS}/", RECORDS), limit_s=1200)
-SCORE = Phase(name="score", entry="gpu_workers.codec.scoring:score",
-              inputs=("clips:score", "clips:confirm", f"encode/{STREAMS}/", f"encode/{RECORDS}"),
-              outputs=(SCORES, FRAMES, f"{THUMBNAILS}/"), trusted=True, limit_s=1200)
+MODEL = "weights.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
+TRAINING = "training.json"
+CODE = "code/"  # the input that a candidate's bundle is laid out as
+ENCODING_AGENT, DECODING_AGENT = "encoding_agent.py", "decoding_agent.py"
 
 
 def phases(spec: Spec) -> tuple[Phase, ...]:
-    return (ENCODE, SCORE)
+    """A spec with a training limit is trained first; one with a code bundle brings its own agents."""
+    code = (CODE,) if spec.code else ()
+    weights = (f"train/{MODEL}",) if spec.limit else ()
+    return (*((_train(code),) if spec.limit else ()), _encode(code + weights), _score(code + weights))
+
+
+def _train(more: tuple[str, ...]) -> Phase:
+    return Phase(name="train", entry="gpu_workers.codec.learning:train", inputs=("clips:train", *more),
+                 outputs=(MODEL, TRAINING), live=CHECKPOINT, limit_s=6 * 3600)
+
+
+def _encode(more: tuple[str, ...]) -> Phase:
+    return Phase(name="encode", entry="gpu_workers.codec.encoding:encode",
+                 inputs=("clips:score", "clips:confirm", *more), outputs=(f"{STREAMS}/", RECORDS), limit_s=1200)
+
+
+def _score(more: tuple[str, ...]) -> Phase:
+    return Phase(name="score", entry="gpu_workers.codec.scoring:score",
+                 inputs=("clips:score", "clips:confirm", f"encode/{STREAMS}/", f"encode/{RECORDS}", *more),
+                 outputs=(SCORES, FRAMES, f"{THUMBNAILS}/"), trusted=True, limit_s=1200)

@@ -18,18 +18,19 @@ import msgspec
 from gpu_workers.codec.decoder.errors import BadStream
 from gpu_workers.codec.encoding import EncodeRecord, coded_clips, open_clip
 from gpu_workers.codec.frames import BadFrames, Frame
+from gpu_workers.codec.measure.complexity import DecoderCost
 from gpu_workers.codec.measure.timing import DecoderFailed, DecodeTiming, time_decoding, warm
 from gpu_workers.codec.measuring import Measured, measure
+from gpu_workers.codec.network import network_cost
 from gpu_workers.codec.phases import FRAMES, RECORDS, SCORES, STREAMS, SUFFIX, THUMBNAILS
 from gpu_workers.codec.summary import ClipScores, Number, summarise
 from gpu_workers.codec.thumbnails import thumbnail
+from gpu_workers.codec.two_agents import decoder_arguments, frozen_model
 from gpu_workers.device import device_class
 from gpu_workers.phase import BoundClip, Box, Refuse
 from lab.canonical import canonical_json
 
-NO_NETWORK = "not applicable: the decoder has no network"
 NETWORK_METRICS = ("decoder_kmac_px", "decoder_teraops_frame")
-NO_MODEL_MB = 0.0  # a classic decoder needs nothing beside the stream
 HOUR_S = 3600
 
 
@@ -43,7 +44,10 @@ def score(box: Box) -> None:
     for name, one in measured.items():
         _leave_thumbnails(box, name, one, timed[name][1])
     (box.out / FRAMES).write_bytes(canonical_json({name: _per_frame(one) for name, one in measured.items()}))
-    found = {name: clip_scores(one, timed[name][0], records[name], clips[name].facts.get("source_mbps"))
+    weights = frozen_model(box)
+    model_mb = weights.stat().st_size / 1e6 if weights else 0.0  # a classic decoder needs nothing beside the stream
+    found = {name: clip_scores(one, timed[name][0], records[name], clips[name].facts.get("source_mbps"), model_mb,
+                               network_cost(box, one.path))
              for name, one in measured.items()}
     claimed = ("encode_fps", "encode_cpu_s") if box.spec.code else ()
     scores = summarise(found, device_class(), _artefacts(box.out), claimed)
@@ -68,7 +72,8 @@ def _measure(box: Box, clip: BoundClip) -> Measured:
     try:
         with box.machine.shared():
             return measure(reference, path, box.threads,
-                           lambda done: box.progress(clip=clip.name, frame=done, frames=frames))
+                           lambda done: box.progress(clip=clip.name, frame=done, frames=frames),
+                           decoder_arguments(box))
     except (BadStream, BadFrames, DecoderFailed) as error:
         raise Refuse("bad_output", f"{clip.name}: {error}") from error
 
@@ -78,7 +83,7 @@ def _time(box: Box, name: str, one: Measured) -> tuple[DecodeTiming, dict[int, F
     try:
         with ExitStack() as stack:
             with box.machine.shared():
-                decoders = stack.enter_context(warm(box.threads))
+                decoders = stack.enter_context(warm(box.threads, arguments=decoder_arguments(box)))
             with box.machine.exclusive():
                 box.progress(clip=name, note="timing the decoder")
                 return time_decoding(decoders, one.path, one.reference.info, frozenset(_shown(one).values()))
@@ -86,13 +91,15 @@ def _time(box: Box, name: str, one: Measured) -> tuple[DecodeTiming, dict[int, F
         raise Refuse("bad_output", f"{name}: {error}, though it had decoded once") from error
 
 
-def clip_scores(one: Measured, timing: DecodeTiming, record: EncodeRecord, source_mbps: float | None) -> ClipScores:
+def clip_scores(one: Measured, timing: DecodeTiming, record: EncodeRecord, source_mbps: float | None, model_mb: float,
+                network: DecoderCost | str) -> ClipScores:
+    """`network` is what its decoder's network costs, or why that is not known."""
     frames = len(one.reference)
     values: dict[str, Number] = {
         **one.quality.mean,
         "bitrate_mbps": one.bitrate_mbps,
-        "amortised_mbps": one.bitrate_mbps + NO_MODEL_MB * 8 / HOUR_S,
-        "model_mb": NO_MODEL_MB,
+        "amortised_mbps": one.bitrate_mbps + model_mb * 8 / HOUR_S,
+        "model_mb": model_mb,
         "reduction_vs_source_pct": 100 * (1 - one.bitrate_mbps / source_mbps) if source_mbps else None,
         "encode_fps": frames / record.seconds if record.seconds else None,
         "encode_cpu_s": record.cpu_s,
@@ -103,8 +110,12 @@ def clip_scores(one: Measured, timing: DecodeTiming, record: EncodeRecord, sourc
         "key_bytes_pct": 100 * one.stream.key_bytes / one.stream.bytes,
         "overhead_bytes_frame": (one.stream.bytes - one.stream.data_bytes) / frames,
     }
-    why = {**one.quality.why, **dict.fromkeys(NETWORK_METRICS, NO_NETWORK), "encode_fps": record.why,
+    why = {**one.quality.why, "encode_fps": record.why,
            "reduction_vs_source_pct": "the clip's facts have no source_mbps"}
+    if isinstance(network, str):
+        why |= dict.fromkeys(NETWORK_METRICS, network)
+    else:
+        values |= {"decoder_kmac_px": network.kmac_px, "decoder_teraops_frame": network.teraops_frame}
     return ClipScores(values=values, why=why)
 
 

@@ -1,0 +1,37 @@
+"""The two agents of an experiment: where their code lies, and the model that stands between them.
+
+A built-in family's agents are modules of ours; a candidate's are two files from its bundle, which the worker laid out.
+The encoding side may be asked to train. The decoding side gets what its process needs as arguments, and no more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpu_workers.codec.families import ENCODERS
+from gpu_workers.codec.phases import CODE, DECODING_AGENT, ENCODING_AGENT, MODEL
+from gpu_workers.phase import Box, Refuse
+
+
+def encoding_agent(box: Box) -> str | Path:
+    """A module's name, or the candidate's file. Raises Refuse for a family that is not known here."""
+    if CODE in box.inputs:
+        return box.inputs[CODE] / ENCODING_AGENT
+    if box.spec.family not in ENCODERS:
+        raise Refuse("refused", f"no family {box.spec.family!r}; there are {', '.join(ENCODERS)}")
+    return ENCODERS[box.spec.family]
+
+
+def frozen_model(box: Box) -> Path | None:
+    """The frozen weights that `train` left, or None for a codec without any."""
+    return box.inputs.get(f"train/{MODEL}")
+
+
+def decoder_arguments(box: Box) -> list[str]:
+    """For `python -m gpu_workers.codec.decoder`: the frozen weights, and the candidate's decoding agent."""
+    weights, arguments = frozen_model(box), list[str]()
+    if weights is not None:
+        arguments += ["--model", str(weights)]
+    if CODE in box.inputs:
+        arguments += ["--agent", f"{box.spec.family}={box.inputs[CODE] / DECODING_AGENT}"]
+    return arguments
