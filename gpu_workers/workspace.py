@@ -16,11 +16,14 @@ import msgspec
 from gpu_workers.collect import collect
 from gpu_workers.machine import default_path
 from gpu_workers.phase import BoundClip, PhaseRequest
+from lab import bundle
 from lab.backend import Store
 from lab.experiment import Checkpoint, Dataset, Experiment
 from lab.track import Phase
 
 OUTPUT_BYTES = 2 << 30  # all the outputs of a phase together
+CODE = "code/"  # the input that stands for a candidate's bundle
+RESUME = "resume"  # the input that stands for a phase's own last live output
 ARTEFACTS = "artefacts/"  # a folder in which any phase may leave what later readers need
 
 
@@ -49,7 +52,10 @@ class FolderWorkspace:
         out.mkdir(parents=True)
         roles = {name.partition(":")[2] for name in phase.inputs if name.startswith("clips:")}
         earlier = {name: self._lay_out(name, experiment.checkpoints) for name in phase.inputs
-                   if not name.startswith("clips:")}
+                   if not name.startswith("clips:") and name != CODE}
+        if CODE in phase.inputs and experiment.spec.code:
+            earlier[CODE] = self._lay_out_code(experiment.spec.code)
+        earlier |= self._resume(phase, experiment.checkpoints.get(phase.name))
         return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(out), threads=threads,
                             clips=self._clips(experiment.spec.clips, roles), inputs=earlier,
                             timed=experiment.purpose == "confirm", machine_lock=str(default_path()))
@@ -68,6 +74,19 @@ class FolderWorkspace:
         clips = msgspec.json.decode(self._store.read(dataset), type=Dataset).clips
         return tuple(BoundClip(name=clip.name, hash=clip.hash, role=clip.role, path=str(self._store.fetch(clip.hash)),
                                facts=clip.facts) for clip in clips if clip.role in roles)
+
+    def _lay_out_code(self, hash: str) -> str:
+        """A candidate's bundle as files."""
+        target = self._folder / "in" / "code"
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in bundle.read(self._store, hash).items():
+            (target / name).write_text(text)
+        return str(target)
+
+    def _resume(self, phase: Phase, last: Checkpoint | None) -> dict[str, str]:
+        """What an attempt that was interrupted in this very phase has left, if it left anything."""
+        hash = last.outputs.get(phase.live) if last and phase.live and not last.done else None
+        return {RESUME: str(self._store.fetch(hash))} if hash else {}
 
     def _lay_out(self, name: str, checkpoints: dict[str, Checkpoint]) -> str:
         """`encode/streams/` becomes a folder of links, `train/weights` one link."""

@@ -1,6 +1,7 @@
 """What the network of a stream's decoder costs, counted by our own code on the graph that runs; or why that is unknown.
 
-A built-in family's decoding agent says itself what it runs for a stream, through `cost(stream, model)`: code of ours. A candidate's could say anything, so its figure stays unknown until the harness itself can hold its graph.
+A built-in family's decoding agent says itself what it runs for a stream, through `cost(stream, model)`: code of ours. A
+candidate's could say anything, so its figure stays unknown until the harness itself can hold its graph.
 """
 
 from __future__ import annotations
