@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lab.errors import SettingsError
+from lab.experiment import TrainingLimit
 from lab.track import Goal, Track
 
+DEFAULT_STEPS = 600
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -57,11 +59,34 @@ class DesignersSection(Section):
                              description="weight of `evolution` (Optuna's TPE) beside the control share")
     control_share: float = Field(default=0.15, ge=0.15, le=1,
                                  description="least share of `control`, the uniform baseline")
+    families: tuple[str, ...] | None = Field(
+        default=None, description="families to explore, such as [\"classic\"]; leave out for all that can run here")
     window: int = Field(default=4, ge=1, le=64,
                         description="with a seed, proposal k sees the first k - window outcomes")
 
     def mix(self) -> dict[str, float]:
         return {"evolution": self.evolution} if self.evolution > 0 else {}
+
+
+class TrainingSection(Section):
+    """How long a network is trained: a number of steps repeats anywhere; seconds compare on one device class alone."""
+
+    steps: int | None = Field(default=None, ge=1, description="steps of each training; 600 where seconds is left out")
+    seconds: Positive | None = Field(default=None, description="wall clock of each training, in place of steps")
+    device_class: str | None = Field(default=None, description="where seconds count; `aether doctor` names this one")
+
+    @model_validator(mode="after")
+    def one_limit(self) -> TrainingSection:
+        if self.steps is not None and self.seconds is not None:
+            raise ValueError("give steps or seconds, not both")
+        if self.seconds is not None and not self.device_class:
+            raise ValueError("seconds need a device_class, since they compare on one alone; `aether doctor` names it")
+        return self
+
+    def limit(self) -> TrainingLimit:
+        if self.seconds is not None:
+            return TrainingLimit(seconds=self.seconds, device_class=self.device_class)
+        return TrainingLimit(steps=self.steps or DEFAULT_STEPS)
 
 
 class LimitsSection(Section):
@@ -112,6 +137,7 @@ class Settings(Section):
     budget: BudgetSection = BudgetSection()
     prices: PricesSection = PricesSection()
     designers: DesignersSection = DesignersSection()
+    training: TrainingSection = TrainingSection()
     limits: LimitsSection = LimitsSection()
     report: ReportSection = ReportSection()
     goals: tuple[GoalSection, ...] | None = Field(default=None, description="leave out for the track's own")

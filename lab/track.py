@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +16,7 @@ import msgspec
 
 from lab.errors import NotFound
 from lab.experiment import Experiment, Scores, Spec
-from lab.space import Dimension, Value
+from lab.space import Dimension, Value, When
 
 if TYPE_CHECKING:
     from lab.backend import Store
@@ -57,10 +58,24 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of configuration and its search space; `needs` are the packages without which nothing of it runs here.
+
+    A `learned` one is trained first, under the settings' training limit: always, or where `trained` says.
+    """
+
     name: str
     space: tuple[Dimension, ...]
     job_class: Literal["cpu", "gpu"] = "cpu"
     learned: bool = False
+    trained: When | None = None
+    needs: tuple[str, ...] = ()
+
+    def trains(self, params: Mapping[str, Value]) -> bool:
+        """Whether this point of the space has weights that are trained before any footage is scored."""
+        return self.learned and (self.trained is None or params.get(self.trained.name) in self.trained.values)
+
+    def runs_here(self) -> bool:
+        return all(find_spec(name) is not None for name in self.needs)
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from lab.experiment import Clip, Dataset, Experiment, Purpose, Spec
 from lab.ledger import Ledger
 from lab.settings import Settings
 from lab.space import problems
-from lab.track import Goal
+from lab.track import Goal, Track
 from orchestrator.champion import missing_seeds
 from orchestrator.designers.history import Memory
 from orchestrator.designers.protocol import Budget, Proposal, problem
@@ -54,7 +54,7 @@ class Planner:
         self._view, self._ledger, self._proposer, self._clips = view, ledger, proposer, clips
         self._settings, self._seeded = settings, seed is not None
         self._study_seed = seed if seed is not None else study_seed
-        self._problem = problem(view.track, goals)
+        self._problem = problem(view.track, goals, explored_families(view.track, settings))
         self._memory = Memory(view.track, self._problem, clips.explore)
         self._told = 0  # explored experiments whose end the memory has been told, in seeded mode
         self._shown: set[str] = set()
@@ -189,12 +189,21 @@ class Planner:
 
     def _spec(self, family: str, params: dict[str, Any], clips: str, seed: int) -> Spec:
         track = self._view.track
+        chosen = track.family(family)
+        limit = self._settings.training.limit() if chosen.trains(params) else None
         return Spec(track=track.name, family=family, params=params, clips=clips, seed=seed, protocol=track.protocol,
-                    job_class=track.family(family).job_class)
+                    job_class=chosen.job_class, limit=limit)
 
     def _new(self, spec: Spec, purpose: Purpose, designer: str, **more: Any) -> Experiment:
         return Experiment(id=f"e{self._view.count + 1:05d}", spec=spec, fingerprint=spec.fingerprint(), purpose=purpose,
                           designer=designer, settings=self._view.control.settings, **more)
+
+
+def explored_families(track: Track, settings: Settings) -> tuple[str, ...]:
+    """Those that the settings name, or all that can run here. Raises NotFound for one that the track has not."""
+    if settings.designers.families is not None:
+        return tuple(track.family(name).name for name in settings.designers.families)
+    return tuple(family.name for family in track.families if family.space and family.runs_here())
 
 
 def clip_sets(store: Store) -> ClipSets:
