@@ -44,6 +44,14 @@ def check_reserved(experiment: Experiment) -> None:
         raise Refused(f"{experiment.id} has no reservation; the daemon must reserve its money first")
 
 
+def check_device(experiment: Experiment, device_class: str) -> None:
+    """Training by the clock compares on one device class alone, and so runs nowhere else."""
+    limit = experiment.spec.limit
+    if limit is not None and limit.device_class is not None and limit.device_class != device_class:
+        raise Refused(f"{experiment.id} trains for {limit.seconds:g} s on {limit.device_class}, and this worker is "
+                      f"{device_class}; train by steps to run anywhere")
+
+
 def check_unreserved(experiment: Experiment) -> None:
     if experiment.reservation is not None:
         raise Refused(f"{experiment.id} has a reservation already: {experiment.reservation}")

@@ -89,6 +89,7 @@ class Ledger:
             experiment = _experiment(t, id)
             guards.check_move(experiment, "running")
             guards.check_reserved(experiment)
+            guards.check_device(experiment, device_class)
             attempt = Attempt(fence=experiment.fence + 1, worker=worker, device_class=device_class,
                               claimed_at=self._clock.wall(), reservation=experiment.reservation or "")
             _save(t, replace(experiment, state="running", attempts=(*experiment.attempts, attempt)))

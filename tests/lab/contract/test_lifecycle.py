@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from lab.control import Beat
 from lab.errors import NotFound, Refused, Stale, WrongState
-from lab.experiment import Checkpoint, Outcome, Scores
-from support.laboratory import CRASH, SUCCESS, Laboratory
+from lab.experiment import Checkpoint, Outcome, Scores, TrainingLimit
+from support.laboratory import CRASH, SUCCESS, Laboratory, experiment, spec
 
 
 def test_an_experiment_goes_from_proposed_to_finished(lab: Laboratory) -> None:
@@ -203,3 +204,11 @@ def test_an_unknown_experiment_says_how_to_find_one(lab: Laboratory) -> None:
         lab.ledger.experiment("e9999")
     with pytest.raises(NotFound):
         lab.claim("e9999")
+
+
+def test_what_trains_by_the_clock_is_claimed_on_its_own_device_class_alone(lab: Laboratory) -> None:
+    limit = TrainingLimit(seconds=60.0, device_class="cpu:other:2")
+    id = lab.ready(experiment("e0001", msgspec.structs.replace(spec(x=1), limit=limit)))
+    with pytest.raises(Refused, match="cpu:other:2"):
+        lab.claim(id)
+    assert lab.ledger.claim(id, worker="w2", device_class="cpu:other:2", op_id=lab.op()) == 1
