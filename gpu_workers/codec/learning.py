@@ -6,6 +6,7 @@ What the agent says of its progress is kept as a series for those who ask how tr
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -25,6 +26,7 @@ from gpu_workers.phase import Box, Refuse
 from lab.errors import AetherError, Diverged, UserError
 
 POINTS = 400  # of the series at most: every second one is dropped when it is full
+NOTE = 200  # characters of a claim that is no number
 RESUME = "resume"
 CHECKPOINT_S = 30.0
 TURN_S = 1.0
@@ -82,8 +84,9 @@ def train(box: Box) -> None:
     series, begin = Series(), time.monotonic()
 
     def progress(**claims: Any) -> None:
-        series.add({"seconds": round(time.monotonic() - begin, 2), **claims})
-        box.progress(**claims)
+        told = {name: _plain(value) for name, value in claims.items()}
+        series.add({"seconds": round(time.monotonic() - begin, 2), **told})
+        box.progress(**told)
         turns.pass_on()
 
     def checkpoint(path: Path) -> None:
@@ -105,3 +108,14 @@ def train(box: Box) -> None:
             raise Refuse("crash", str(error)) from error
         shutil.copyfile(weights, box.out / MODEL)
     (box.out / TRAINING).write_bytes(msgspec.json.encode(series.points))
+
+
+def _plain(value: Any) -> int | float | str | None:
+    """What travels as JSON: numpy's and torch's numbers become ours, NaN and infinity null, anything else its text."""
+    if isinstance(value, int):
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)[:NOTE]
+    return number if math.isfinite(number) else None
