@@ -66,10 +66,14 @@ def decode(chunks: Iterable[Chunk], info: DecodeInfo, model: Path | None) -> Ite
         if chunk.kind is Kind.CONFIG:
             yield from _frames(decoder, None, coding, info.video)
             coding = Coding.from_bytes(chunk.data)
-            decoder = _open(coding.codec, coding.extradata, info.threads)
+            decoder = open_decoder(coding, info.threads)
         else:
             yield from _frames(decoder, chunk, coding, info.video)
     yield from _frames(decoder, None, coding, info.video)
+
+
+def open_decoder(coding: Coding, threads: int) -> VideoCodecContext:
+    return _open(coding.codec, coding.extradata, threads)
 
 
 def _open(codec: Codec, extradata: bytes, threads: int) -> VideoCodecContext:
@@ -89,9 +93,14 @@ def _frames(
         if chunk is not None:
             raise BadStream("the stream is damaged: pictures come before it says how they were coded")
         return
+    yield from (to_source(content, coding, video) for content in contents(decoder, chunk, coding))
+
+
+def contents(decoder: VideoCodecContext, chunk: Chunk | None, coding: Coding) -> Iterator[Frame]:
+    """The pictures in the coded size and depth that one more access unit sets free; all that are left for None."""
     try:
         for raw in decoder.decode(None if chunk is None else _packet(chunk.data)):
-            yield to_source(_content(raw, coding), coding, video)
+            yield _content(raw, coding)
     except av.error.FFmpegError as error:
         raise BadStream(f"the {coding.codec} decoder refuses the stream: {error.strerror}") from None
 

@@ -19,7 +19,10 @@ from gpu_workers.codec.decoder.header import Header
 from gpu_workers.codec.frames import BadFrames, Frame, VideoInfo, check_layout
 from lab.errors import UserError
 
-AGENTS: Mapping[str, str | Path] = {"classic": "gpu_workers.codec.decoder.classic"}
+AGENTS: Mapping[str, str | Path] = {
+    "classic": "gpu_workers.codec.decoder.classic",
+    "restore": "gpu_workers.codec.decoder.restore",
+}
 
 
 class Decoded:

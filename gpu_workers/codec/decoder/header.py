@@ -111,8 +111,11 @@ class Fields:
 
     def rest(self) -> list[str]:
         """A problem, if anything is left unread."""
-        left = len(self._body) - self._at
-        return [f"{left} bytes too many"] if left else []
+        return [f"{self.left()} bytes too many"] if self.left() else []
+
+    def left(self) -> int:
+        """How many bytes are unread."""
+        return len(self._body) - self._at
 
 
 def name_to_bytes(family: str, model: str) -> bytes:

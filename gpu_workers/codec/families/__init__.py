@@ -4,4 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-ENCODERS: Mapping[str, str] = {"classic": "gpu_workers.codec.families.classic"}
+ENCODERS: Mapping[str, str] = {
+    "classic": "gpu_workers.codec.families.classic",
+    "restore": "gpu_workers.codec.families.restore",
+}
