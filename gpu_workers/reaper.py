@@ -39,10 +39,12 @@ def supervise(work: Callable[[], int], worker: int | None = None) -> int:
         if os.getppid() != worker:  # it died before we asked to be told
             return STOPPED
     reaper = os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # a stop between the fork and the `try` would be lost
     child = os.fork()
     if child == 0:
         _as_child(work, reaper, lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return _wait_for(child)
     except _Stop:
         return STOPPED
@@ -56,6 +58,7 @@ def _as_child(work: Callable[[], int], reaper: int, die_with_reaper: Callable[[]
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         die_with_reaper()
         code = work() if os.getppid() == reaper else STOPPED
     finally:
