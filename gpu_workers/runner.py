@@ -55,6 +55,11 @@ class Running(Protocol):
         """The claims since the last call."""
         ...
 
+    def fetch_live(self, name: str) -> bool:
+        """Brings the output that a phase replaces while it runs into the request's `out`, whole, and says whether it
+        is another one than the last time."""
+        ...
+
     def kill(self) -> None:
         """Ends the whole family before it returns; `poll` then tells an end with the reason `crash`."""
         ...
@@ -92,6 +97,7 @@ class _Process:
         self._peak_mb, self._log = 0.0, b""
         self._claims: list[dict[str, Any]] = []
         self._reader = ClaimReader()
+        self._live = (0, 0)  # inode and time of the live output that was last seen
         self._waiting = False  # for the machine
         self._verdict: Failure | None = None  # why we ended it, if we did
         self._end: PhaseEnd | None = None
@@ -111,6 +117,15 @@ class _Process:
             self._drain()
         claims, self._claims = self._claims, []
         return claims
+
+    def fetch_live(self, name: str) -> bool:
+        """It lies there already, and a rename replaced it whole."""
+        try:
+            facts = os.lstat(self._out / name)
+        except OSError:
+            return False
+        seen, self._live = self._live, (facts.st_ino, facts.st_mtime_ns)
+        return self._live != seen
 
     def kill(self) -> None:
         self._finish_off(Failure(reason="crash", detail="stopped by the worker"))

@@ -45,6 +45,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     beat_s: float = 5.0
     grace_s: float = 15.0
     phase_s: float = 600.0
+    checkpoint_s: float = 30.0  # between two looks for a checkpoint of the running phase
     memory_mb: int = 4096
 
 
@@ -74,6 +75,8 @@ class Job:
     acknowledged: float  # when a heartbeat was last known to have arrived
     next_beat: float
     beats: int = 0
+    next_look: float = 0.0  # for a live checkpoint
+    looks: int = 0
     phase: Phase | None = None
     running: Running | None = None
     progress: dict[str, Any] = field(default_factory=dict)
@@ -174,6 +177,7 @@ class Worker:
         self._around.probe("phase.start.before")
         limit_s = min(job.phase.limit_s, self._config.phase_s)
         job.running = self._around.runner.start(request, limit_s, min(job.phase.memory_mb, self._config.memory_mb))
+        job.next_look = self._now() + self._config.checkpoint_s
         self._around.probe("phase.start.after")
         return POLL_S
 
@@ -182,6 +186,9 @@ class Worker:
             job.progress = claim
         end = running.poll()
         if end is None:
+            if phase.live and self._now() >= job.next_look:
+                job.next_look = self._now() + self._config.checkpoint_s
+                self._keep_live(job, phase, running)
             return min(POLL_S, max(job.next_beat - self._now(), 0.0))
         self._around.probe("phase.end.before")
         job.seconds[phase.name] = end.seconds
@@ -189,6 +196,19 @@ class Worker:
         job.running, job.progress = None, {}
         self._around.probe("phase.end.after")
         return 0.0
+
+    def _keep_live(self, job: Job, phase: Phase, running: Running) -> None:
+        """What the phase could go on from, if it has left anything new since the last look."""
+        if not running.fetch_live(phase.live):
+            return
+        try:
+            kept = job.workspace.keep_live(phase)
+        except NotCollected as wrong:
+            log.info("no checkpoint", experiment=job.experiment.id, phase=phase.name, why=str(wrong))
+            return
+        job.looks += 1
+        self._ledger.checkpointed(job.experiment.id, job.fence, phase.name, Checkpoint(outputs=kept, done=False),
+                                  op_id=f"{job.experiment.id}.{job.fence}.live.{phase.name}.{job.looks}")
 
     def _record(self, job: Job, phase: Phase, end: PhaseEnd) -> None:
         """Keep what the phase left, and its log's end, before anyone is told that it is done."""
@@ -269,6 +289,8 @@ class Worker:
         job, why = self._job, self._interrupted
         if job is not None:
             if job.running is not None:
+                if job.phase is not None and job.phase.live:
+                    self._keep_live(job, job.phase, job.running)
                 job.running.kill()
                 job.running = None
             self._ledger.release(job.experiment.id, job.fence, "interrupted", used_s=self._now() - job.started,

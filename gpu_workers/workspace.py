@@ -36,6 +36,10 @@ class Workspace(Protocol):
         """Store what the phase left; output name → hash. Raises NotCollected."""
         ...
 
+    def keep_live(self, phase: Phase) -> dict[str, str]:
+        """Store the phase's live output as it stands; its name → hash. Raises NotCollected."""
+        ...
+
     def clean(self) -> None: ...
 
 
@@ -64,6 +68,10 @@ class FolderWorkspace:
         out = self._folder / phase.name
         declared = [*phase.outputs, *([ARTEFACTS] if (out / ARTEFACTS).is_dir() else [])]
         return {name: self._store.put(path) for name, path in collect(out, tuple(declared), OUTPUT_BYTES).items()}
+
+    def keep_live(self, phase: Phase) -> dict[str, str]:
+        out = self._folder / phase.name
+        return {name: self._store.put(path) for name, path in collect(out, (phase.live,), OUTPUT_BYTES).items()}
 
     def clean(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -24,7 +24,8 @@ from lab.track import Goal, Objective, Phase, Track
 from support.laboratory import Laboratory, experiment
 
 LEASE_S, GRACE_S, BEAT_S = 60.0, 15.0, 5.0
-PHASES = (Phase(name="fit", entry="m:fit", outputs=("model",)),
+CHECKPOINT_S = 30.0
+PHASES = (Phase(name="fit", entry="m:fit", outputs=("model",), live="descent.json"),
           Phase(name="score", entry="m:score", inputs=("fit/model",), outputs=("scores.json",), trusted=True))
 GOALS = (Goal(metric="loss", relation="<=", value=1.0),)
 
@@ -46,9 +47,12 @@ class FakeRunner:
         self.started: list[str] = []
         self.end: PhaseEnd | None = None
         self.killed = 0
+        self.live = False
+        self.resumed: list[str] = []
 
     def start(self, request: PhaseRequest, limit_s: float, memory_mb: int) -> FakeRunner:
         self.started.append(request.entry.partition(":")[2])
+        self.resumed += [request.inputs["resume"]] if "resume" in request.inputs else []
         self.end = None
         return self
 
@@ -57,6 +61,10 @@ class FakeRunner:
 
     def progress(self) -> list[dict[str, Any]]:
         return [{"step": 1}]
+
+    def fetch_live(self, name: str) -> bool:
+        fresh, self.live = self.live, False
+        return fresh
 
     def kill(self) -> None:
         self.killed += 1
@@ -73,12 +81,18 @@ class FakeWorkspace:
         self.cleaned = False
 
     def request(self, experiment: Experiment, phase: Phase, threads: int) -> PhaseRequest:
-        return PhaseRequest(entry=phase.entry, spec=experiment.spec, out="/nowhere")
+        last = experiment.checkpoints.get(phase.name)
+        live = last.outputs.get(phase.live) if last and not last.done else None
+        return PhaseRequest(entry=phase.entry, spec=experiment.spec, out="/nowhere",
+                            inputs={"resume": self._store.read(live).decode()} if live else {})
 
     def keep(self, phase: Phase) -> dict[str, str]:
         if phase.name not in self._left:
             raise NotCollected(f"{phase.name} left nothing")
         return {name: self._store.put_bytes(data) for name, data in self._left[phase.name].items()}
+
+    def keep_live(self, phase: Phase) -> dict[str, str]:
+        return {phase.live: self._store.put_bytes(b"step 40")}
 
     def clean(self) -> None:
         self.cleaned = True
@@ -304,3 +318,29 @@ def test_a_stale_worker_cannot_finish(bench: Bench) -> None:
     bench.lab.release(id, fence, "lost")
     with pytest.raises(Stale):
         bench.lab.finish(id, fence)
+
+
+def test_a_checkpoint_is_kept_on_a_clock_and_the_next_attempt_goes_on_from_it(bench: Bench) -> None:
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    bench.runner.live = True
+    bench.worker.step()
+    assert "fit" not in bench.lab.ledger.experiment(id).checkpoints, "its time has not come"
+    bench.clock.now += CHECKPOINT_S
+    bench.worker.step()
+    kept = bench.lab.ledger.experiment(id).checkpoints["fit"]
+    assert (kept.done, bench.store.read(kept.outputs["descent.json"])) == (False, b"step 40")
+    bench.worker.interrupt("spot notice")
+    bench.step_until(lambda: bench.worker.idle)
+    bench.lab.reserve(id)
+    bench.step_until(lambda: len(bench.runner.started) == 2)
+    assert bench.runner.resumed == ["step 40"]
+
+
+def test_the_last_checkpoint_is_taken_before_the_work_is_given_back(bench: Bench) -> None:
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    bench.runner.live = True
+    bench.worker.interrupt("spot notice")
+    bench.step_until(lambda: bench.worker.idle)
+    assert bench.lab.ledger.experiment(id).checkpoints["fit"].outputs.keys() == {"descent.json"}

@@ -13,6 +13,7 @@ from simulator.lines import Killed
 from gpu_workers.collect import NotCollected
 from gpu_workers.phase import PhaseRequest
 from gpu_workers.runner import PhaseEnd
+from gpu_workers.workspace import RESUME
 from lab.backend import Backend
 from lab.control import Report
 from lab.errors import Refused, Unavailable
@@ -49,6 +50,10 @@ class SimRunning:
     def progress(self) -> list[dict[str, Any]]:
         return []
 
+    def fetch_live(self, name: str) -> bool:
+        self._world.live[self.attempt] = self._world.awake - self._started
+        return True
+
     def kill(self) -> None:
         self.stop()
 
@@ -71,6 +76,9 @@ class SimRunner:
         world.note(f"phase {phase} of {attempt[0]}.{attempt[1]} starts")
         world.started[(attempt[0], phase)] = attempt[1]
         seconds = 1e9 if world.strikes("phase_hang") else min(world.rng.expovariate(1 / 30), LONGEST_S)
+        if RESUME in request.inputs:
+            world.saw("a phase went on from its live checkpoint")
+            seconds = max(seconds - float(request.inputs[RESUME]), 1.0)
         reason = world.rng.choice(("crash", "memory", "diverged")) if world.strikes("phase_crash") else None
         if self._takes_its_worker_down(request):
             world.at(world.now + world.rng.uniform(0, min(seconds, 30.0)), lambda: world.dies(self._worker))
@@ -96,12 +104,19 @@ class SimWorkspace:
             earlier, _, output = name.partition("/")
             if output:
                 self._store.read(experiment.checkpoints[earlier].outputs[output])
-        return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(Path("/scratch") / phase.name))
+        last = experiment.checkpoints.get(phase.name)
+        live = last.outputs.get(phase.live) if last and phase.live and not last.done else None
+        return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(Path("/scratch") / phase.name),
+                            inputs={RESUME: self._store.read(live).decode()} if live else {})
 
     def keep(self, phase: Phase) -> dict[str, str]:
         if self._world.strikes("nothing_left"):
             raise NotCollected(f"{phase.name} left nothing")
         return {name: self._store.put_bytes(self._output(name)) for name in phase.outputs}
+
+    def keep_live(self, phase: Phase) -> dict[str, str]:
+        done_s = self._world.live[(self._experiment.id, self._experiment.fence)]
+        return {phase.live: self._store.put_bytes(f"{done_s:.3f}".encode())}
 
     def clean(self) -> None:
         pass

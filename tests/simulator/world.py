@@ -58,6 +58,7 @@ class World:
         self.authors: dict[int, str] = {}  # change → who committed it
         self.phases: list[SimRunning] = []
         self.started: dict[tuple[str, str], int] = {}
+        self.live: dict[tuple[str, int], float] = {}  # attempt → seconds of its phase that a checkpoint holds
         self.deliveries: list[tuple[str, str]] = []
         self.crew: list[Process] = []
         self.checker = Checker(self)

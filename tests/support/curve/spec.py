@@ -15,7 +15,7 @@ from lab.space import Choice, Integer, Real
 from lab.track import Anchor, Family, Goal, Metric, Objective, Phase, Track
 
 FIT = Phase(name="fit", entry="support.curve.phases:fit", inputs=("clips:train",), outputs=("curve.json",),
-            limit_s=200.0)
+            live="descent.json", limit_s=200.0)
 SCORE = Phase(name="score", entry="support.curve.phases:score", inputs=("clips:score", "fit/curve.json"),
               outputs=("scores.json",), trusted=True, limit_s=200.0)
 POLYNOMIAL = Family(name="polynomial", space=(Integer(name="degree", low=0, high=12),
