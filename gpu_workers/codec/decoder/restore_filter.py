@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,8 @@ class Filter:
         coder = _ans().AnsCoder()
         for symbols, probabilities in reversed(models):
             coder.encode_reverse(symbols.astype(np.int32), _model(probabilities))
-        return b"".join(head) + coder.get_compressed().astype("<u4").tobytes()
+        coded: bytes = coder.get_compressed().astype("<u4").tobytes()
+        return b"".join(head) + coded
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Filter:
@@ -177,7 +179,7 @@ def _head(fields: Fields, outputs: int) -> tuple[int, npt.NDArray[np.float32], W
 
 def _shapes(channels: int) -> list[tuple[int, int]]:
     sides = [PLANES, *[channels] * (LAYERS - 1), PLANES]
-    return list(zip(sides, sides[1:], strict=False))
+    return list(pairwise(sides))
 
 
 def _model(probabilities: npt.NDArray[np.float32]) -> Any:

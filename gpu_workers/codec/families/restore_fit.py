@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,7 @@ class Fitting:
 
     def _shapes(self) -> list[tuple[int, int]]:
         sides = [PLANES, *[self.channels] * (LAYERS - 1), PLANES]
-        return list(zip(sides, sides[1:], strict=False))
+        return list(pairwise(sides))
 
 
 def _shift(largest: float) -> int:
