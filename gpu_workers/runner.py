@@ -93,7 +93,8 @@ class _Process:
                  memory_mb: int) -> None:
         self._process, self._out, self._clock = process, out, clock
         self._limit_s, self._memory_mb = limit_s, memory_mb
-        self._started, self._next_look = clock(), 0.0
+        self._started = clock()
+        self._next_look = self._started + LOOK_INTERVAL_S  # before that it may not even have begun its own program
         self._peak_mb, self._log = 0.0, b""
         self._claims: list[dict[str, Any]] = []
         self._reader = ClaimReader()
