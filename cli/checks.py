@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from cli import families
 from cli.output import moment
 from lab.errors import AetherError
 
@@ -84,6 +85,9 @@ def _track(name: str) -> Iterator[Check]:
         track = load_track(name)
         yield Check(name=f"track {name}", found=f"{len(track.families)} families, {len(track.metrics)} metrics, "
                                                 f"protocol {track.protocol}")
+        for family in families.left_out(track):
+            yield Check(name=f"family {family.name}", found=f"left out: no {' and no '.join(family.missing())} here",
+                        fix=families.FIX, level="note")
         for one in track.health() if track.health else ():
             level: Level = "ok" if not one.fix else "bad" if one.needed else "note"
             yield Check(name=one.name, found=one.found, fix=one.fix, level=level)

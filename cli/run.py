@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from cli import families
 from cli.output import DEFAULT_BACKEND, JsonOption, new_op, open_lab
 from cli.overrides import Scalar, designer_values, overridden
 from cli.watch import daemon_line
@@ -68,7 +69,10 @@ def start(plan: Plan) -> int:
     settings = parse(plan.text, str(plan.file or SETTINGS_FILE))
     backend = open_lab(plan.backend, create=True)
     require_free(backend)
-    prepare(backend, load_track(settings.lab.track), settings, plan)
+    track = load_track(settings.lab.track)
+    prepare(backend, track, settings, plan)
+    if settings.designers.families is None and (missing := families.told(track)):
+        typer.echo(missing, err=True)
     from cli.attend import attend
     return attend(backend, settings, plan)
 
@@ -95,9 +99,10 @@ def require_free(backend: Backend) -> None:
 
 
 def prepare(backend: Backend, track: Track, settings: Settings, plan: Plan) -> None:
-    """The goals are the track's, the clips are in the lab, something can be scored; then the settings are in force."""
+    """Goals and families are the track's, the clips are here, one can be scored; then the settings are in force."""
     for goal in settings.goals or ():
         track.metric(goal.metric)
+    families.require(track, settings)
     if settings.clips:
         from cli.clips import import_clips
         import_clips(backend, track, [(plan.base / clip.path, clip.role) for clip in settings.clips])

@@ -60,7 +60,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 class Family(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of configuration and its search space; `needs` are the packages without which nothing of it runs here.
 
-    A `learned` one is trained first, under the settings' training limit: always, or where `trained` says.
+    A `learned` one is trained first, under the settings' training limit: always, or where `trained` says. `told` names
+    the dimensions by which a configuration is known in few words; without it, each chosen word and what belongs to it.
     """
 
     name: str
@@ -69,13 +70,15 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     learned: bool = False
     trained: When | None = None
     needs: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
     def trains(self, params: Mapping[str, Value]) -> bool:
         """Whether this point of the space has weights that are trained before any footage is scored."""
         return self.learned and (self.trained is None or params.get(self.trained.name) in self.trained.values)
 
-    def runs_here(self) -> bool:
-        return all(find_spec(name) is not None for name in self.needs)
+    def missing(self) -> tuple[str, ...]:
+        """What of its needs is not installed here."""
+        return tuple(name for name in self.needs if find_spec(name) is None)
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):

@@ -203,7 +203,7 @@ def explored_families(track: Track, settings: Settings) -> tuple[str, ...]:
     """Those that the settings name, or all that can run here. Raises NotFound for one that the track has not."""
     if settings.designers.families is not None:
         return tuple(track.family(name).name for name in settings.designers.families)
-    return tuple(family.name for family in track.families if family.space and family.runs_here())
+    return tuple(family.name for family in track.families if family.space and not family.missing())
 
 
 def clip_sets(store: Store) -> ClipSets:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_workers.codec.anchors import ANCHORS, derive
 from gpu_workers.codec.explain import explain
-from gpu_workers.codec.families.classic_space import SPACE
+from gpu_workers.codec.families.classic_space import SPACE as CLASSIC_SPACE
+from gpu_workers.codec.families.restore_space import SPACE as RESTORE_SPACE
 from gpu_workers.codec.metrics import METRICS
 from gpu_workers.codec.phases import phases
 from lab.experiment import Experiment, Scores, Spec
+from lab.space import When
 from lab.track import Family, Goal, Health, Objective, Track
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ GOALS = (
     Goal(metric="ssim", relation=">=", value=0.95),
     Goal(metric="decoder_teraops_frame", relation="<=", value=1.33),
 )
-CLASSIC = Family(name="classic", space=SPACE)
+CLASSIC = Family(name="classic", space=CLASSIC_SPACE)
+RESTORE = Family(name="restore", space=RESTORE_SPACE, learned=True, trained=When("mode", ("generic",)),
+                 needs=("torch", "constriction"), told=("scale", "crf", "channels", "mode"))
+FAMILIES = (CLASSIC, RESTORE)
 NETWORK_METRICS = frozenset({"decoder_kmac_px", "decoder_teraops_frame"})
 
 
@@ -59,6 +64,6 @@ def _explain(scores: Scores) -> str:
     return explain(scores, GOALS)
 
 
-TRACK = Track(name="codec", protocol=PROTOCOL, families=(CLASSIC,), metrics=METRICS, objectives=OBJECTIVES, goals=GOALS,
+TRACK = Track(name="codec", protocol=PROTOCOL, families=FAMILIES, metrics=METRICS, objectives=OBJECTIVES, goals=GOALS,
               phases=phases, anchors=ANCHORS, derive=derive, facts=_facts, not_applicable=_not_applicable,
               explain=_explain, export=_export, health=_health)

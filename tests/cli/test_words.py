@@ -25,6 +25,12 @@ def test_a_configuration_is_told_by_its_choices_with_numbers_beside_their_word(
     assert configuration(spec(**params), load_track("codec")) == words
 
 
+def test_a_family_that_says_what_it_is_told_by_goes_by_its_name() -> None:
+    restore = Spec(track="codec", family="restore", clips="0" * 64, seed=1, protocol=1, params={
+        "crf": 41.5, "scale": "2/3", "gop_frames": 64, "channels": 16, "mode": "overfitted", "steps": 400})
+    assert configuration(restore, load_track("codec")) == "restore 2/3 crf 41.5 channels 16 overfitted"
+
+
 def test_a_claimed_progress_is_a_share_or_nothing() -> None:
     assert share_done({"frame": 15, "frames": 30}) == 0.5
     assert share_done({"frame": 90, "frames": 30}) == 1.0

@@ -102,23 +102,18 @@ def restorer(filter_: Filter, coding: Coding, video: VideoInfo) -> Restore:
     return restore
 
 
-def filter_in(stream: Path, model: Path | None) -> Filter | None:
-    """The filter that decoding this stream runs, or None."""
-    with open(stream, "rb") as file:
-        for chunk in Reader(file):
-            if chunk.kind is Kind.WEIGHTS:
-                return Filter.from_bytes(chunk.data)
-            if chunk.kind is Kind.CONFIG and Setup.from_bytes(chunk.data).origin is Origin.MODEL:
-                return filter_of(model)
-            if chunk.kind in (Kind.KEY, Kind.DELTA):
-                return None
-    return None
-
-
-def example(video: VideoInfo) -> Any:
-    """What the network sees of one frame, in one piece: for counting what a frame costs."""
+def graphs(stream: Path, model: Path | None) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Each network that decoding this stream runs, with what it sees of one frame, in one piece: to count its cost."""
     torch: Any = import_module("torch")
-    return torch.zeros(1, PLANES, -(-video.height // 2) + 2 * HALO, -(-video.width // 2) + 2 * HALO)
+    with stream.open("rb") as file:
+        reader = Reader(file)
+        rows, columns = -(-reader.header.height // 2), -(-reader.header.width // 2)
+        example = torch.zeros(1, PLANES, rows + 2 * HALO, columns + 2 * HALO)
+        for chunk in reader:
+            if chunk.kind is Kind.WEIGHTS:
+                yield network(Filter.from_bytes(chunk.data)), (example,)
+            if chunk.kind is Kind.CONFIG and Setup.from_bytes(chunk.data).origin is Origin.MODEL:
+                yield network(filter_of(model)), (example,)
 
 
 class _Run:

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from gpu_workers.codec.anchors import X265_LADDER
 from gpu_workers.codec.spec import TRACK
@@ -63,6 +64,7 @@ def test_the_anchors_are_points_of_the_space_that_everybody_searches() -> None:
 
 def test_a_classic_decoder_has_no_network_to_judge() -> None:
     assert TRACK.not_applicable(SPEC) == {"decoder_kmac_px", "decoder_teraops_frame"}
+    assert TRACK.not_applicable(replace(SPEC, family="restore")) == set()
 
 
 def test_phases_see_only_what_they_declare() -> None:

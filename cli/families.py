@@ -1,0 +1,31 @@
+"""Which of a track's families a run on this machine explores: what is left out is said, what was asked for and cannot
+run is refused, each with the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lab.errors import UserError
+from lab.settings import Settings
+from lab.track import Family, Track
+
+FIX = "`make setup TORCH=cpu`, or TORCH=cuda, installs what learned families need"
+
+
+def left_out(track: Track) -> Iterator[Family]:
+    """Those that would be explored if what they need were installed."""
+    return (family for family in track.families if family.space and family.missing())
+
+
+def told(track: Track) -> str:
+    """One line; empty where every family runs here."""
+    words = [f"{family.name} (no {' and no '.join(family.missing())} here)" for family in left_out(track)]
+    return f"left out: {', '.join(words)}; {FIX}" if words else ""
+
+
+def require(track: Track, settings: Settings) -> None:
+    """Raises UserError where the settings name a family that cannot run here, NotFound for one that is not known."""
+    for name in settings.designers.families or ():
+        if missing := track.family(name).missing():
+            lacks = " and ".join(missing)
+            raise UserError(f"designers.families names {name}, which needs {lacks}: not installed; {FIX}")

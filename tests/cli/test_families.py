@@ -1,0 +1,48 @@
+"""Families that cannot run on this machine: left out and said, or refused where somebody asked for them by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from cli import families
+from cli.run import Plan, prepare
+from lab.backend import open_backend
+from lab.errors import NotFound, UserError
+from lab.settings import Settings, parse
+from lab.space import When
+from lab.track import Family, load_track
+from orchestrator.planner import explored_families
+from support.curve.spec import TRACK
+
+NET = Family(name="net", space=TRACK.families[0].space, needs=("msgspec", "no_such_package"))
+BOTH = replace(TRACK, families=(*TRACK.families, NET))
+NAMED = '[designers]\nfamilies = ["net"]\n'
+
+
+def test_a_family_whose_needs_are_not_installed_is_left_out_and_said_with_the_fix() -> None:
+    assert "net" not in explored_families(BOTH, Settings())
+    line = families.told(BOTH)
+    assert line.startswith("left out: net (no no_such_package here); `make setup TORCH=cpu`")
+    assert families.told(TRACK) == ""
+
+
+def test_one_that_was_asked_for_by_name_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    backend = open_backend(f"local:{tmp_path / 'lab'}", create=True)
+    plan = Plan(backend=backend.address, text=NAMED, base=tmp_path)
+    with pytest.raises(UserError, match="net, which needs no_such_package: not installed"):
+        prepare(backend, BOTH, parse(NAMED), plan)
+    with pytest.raises(NotFound, match="has no family 'net'"):
+        prepare(backend, TRACK, parse(NAMED), plan)
+    assert backend.ledger.office.control().settings == 0
+
+
+def test_the_codec_track_trains_what_needs_it_and_nothing_else() -> None:
+    restore = load_track("codec").family("restore")
+    assert (restore.learned, restore.trained) == (True, When("mode", ("generic",)))
+    assert restore.trains({"mode": "generic", "channels": 16})
+    assert not restore.trains({"mode": "overfitted", "channels": 16})
+    assert not restore.trains({"channels": 0})
+    assert not load_track("codec").family("classic").trains({})
