@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.errors import AetherError
@@ -43,6 +43,16 @@ def read_plain(out: Path, name: str, cap_bytes: int) -> bytes:
     with _opened(out, name) as descriptor:
         size = _plain_size(descriptor, name, cap_bytes)
         return os.read(descriptor, size)
+
+
+def folder_bytes(folder: Path) -> int:
+    """What all the files below it hold on the disk. Follows no link."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # it went meanwhile
+                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+    return total
 
 
 def _names(out: Path, output: str) -> list[str]:

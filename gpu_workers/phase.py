@@ -2,7 +2,8 @@
 
 The request says what the function sees; a `Box` hands it over. What it prints goes to the log; progress lines
 (JSON) alone leave through the standard output. Exit codes: 0 done, 3 a known failure that `failure.json` tells
-(a refusal, memory, a full disk), 1 a crash with its traceback on stderr. No child outlives it (see `reaper`).
+(a refusal, memory, a full disk), 4 a disk so full that nothing could be told, 1 a crash with its traceback on stderr.
+No child outlives it (see `reaper`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from lab.experiment import Reason, Spec
 PROGRESS_LINE_BYTES = 2048
 PROGRESS_INTERVAL_S = 1 / 20
 FAILURE_FILE = "failure.json"
-DONE, CRASHED, REFUSED = 0, 1, 3
+DONE, CRASHED, REFUSED, DISK_FULL = 0, 1, 3, 4
 
 
 class BoundClip(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,8 +125,7 @@ def run_phase_file(path: Path, sink: BinaryIO | None = None) -> int:
         if failure is None:
             traceback.print_exc()
             return CRASHED
-        Path(request.out, FAILURE_FILE).write_bytes(msgspec.json.encode(failure))
-        return REFUSED
+        return _tell(Path(request.out, FAILURE_FILE), failure)
     finally:
         lines.flush()
     return DONE
@@ -152,6 +152,15 @@ def _known(error: Exception) -> Failure | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Failure(reason="disk", detail=str(error))
     return None
+
+
+def _tell(path: Path, failure: Failure) -> int:
+    try:
+        path.write_bytes(msgspec.json.encode(failure))
+    except OSError as error:
+        print(f"{failure.detail}; {error}", file=sys.stderr)
+        return DISK_FULL
+    return REFUSED
 
 
 def _finite(value: Any) -> Any:

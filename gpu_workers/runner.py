@@ -22,13 +22,14 @@ from typing import IO, Any, Protocol
 import msgspec
 
 from gpu_workers.claims import ClaimReader
-from gpu_workers.collect import NotCollected, read_plain
+from gpu_workers.collect import NotCollected, folder_bytes, read_plain
 from gpu_workers.family import family, family_mb, kill
-from gpu_workers.phase import DONE, FAILURE_FILE, REFUSED, Failure, PhaseRequest
+from gpu_workers.phase import DISK_FULL, DONE, FAILURE_FILE, REFUSED, Failure, PhaseRequest
 from lab.experiment import Reason
 
 LOG_BYTES = 64 << 10
-FILE_BYTES = 4 << 30  # the largest single file that a phase may write
+FILE_BYTES = 4 << 30  # the largest single file that a phase may write, and all that it may fill a disk with
+FULL_BYTES = 1 << 20  # a disk with less than this left is full
 OPEN_FILES = 1024
 SCRATCH = ".scratch"
 LOOK_INTERVAL_S = 0.2  # between two looks at the memory of the whole family
@@ -36,17 +37,24 @@ STOP_GRACE_S = 2.0  # for the reaper to take its family down, before it is kille
 
 
 class PhaseEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """How a phase ended: `reason` is None if it is done. Seconds and memory are of the whole family."""
+    """How a phase ended: `reason` is None if it is done. Seconds and memory are of the whole family; `seconds` is wall
+    clock without `waited_s`, in which it waited for the machine."""
 
     reason: Reason | None
     detail: str
     seconds: float
+    waited_s: float = 0.0
     cpu_s: float
     peak_mb: float
     log: str
 
 
 class Running(Protocol):
+    @property
+    def waited_s(self) -> float:
+        """How long it has waited for the machine so far. That counts against no limit: others were slow."""
+        ...
+
     def poll(self) -> PhaseEnd | None:
         """How it ended, or None while it runs. Enforces the limits; to be called often."""
         ...
@@ -99,11 +107,16 @@ class _Process:
         self._claims: list[dict[str, Any]] = []
         self._reader = ClaimReader()
         self._live = (0, 0)  # inode and time of the live output that was last seen
-        self._waiting = False  # for the machine
+        self._waited_s = 0.0  # for the machine, until the last time that it got it
+        self._waits_since: float | None = None
         self._verdict: Failure | None = None  # why we ended it, if we did
         self._end: PhaseEnd | None = None
         for pipe in (_pipe(process.stdout), _pipe(process.stderr)):
             os.set_blocking(pipe.fileno(), False)
+
+    @property
+    def waited_s(self) -> float:
+        return self._waited_s + (self._clock() - self._waits_since if self._waits_since is not None else 0.0)
 
     def poll(self) -> PhaseEnd | None:
         if self._end is None:
@@ -133,8 +146,9 @@ class _Process:
 
     def _enforce(self) -> None:
         now = self._clock()
-        if now - self._started > self._limit_s:
-            self._finish_off(self._overdue())
+        overdue = self._overdue(now)
+        if overdue is not None:
+            self._finish_off(overdue)
         elif now >= self._next_look:
             self._next_look = now + LOOK_INTERVAL_S
             used_mb = family_mb(self._process.pid)
@@ -142,11 +156,15 @@ class _Process:
             if used_mb > self._memory_mb:
                 self._finish_off(Failure(reason="memory", detail=f"{used_mb:.0f} MB of {self._memory_mb} MB in use"))
 
-    def _overdue(self) -> Failure:
-        """Whoever waits for the machine when time is up has not been slow: others were."""
-        if self._waiting:
+    def _overdue(self, now: float) -> Failure | None:
+        """Waiting for the machine is no slowness of its own. It may wait for as long as it may run, so that one that
+        only says that it waits ends too."""
+        waited_s = self.waited_s
+        if waited_s > self._limit_s:
             return Failure(reason="harness_fault", detail=f"the machine was not free within {self._limit_s:g} s")
-        return Failure(reason="timeout", detail=f"still running after {self._limit_s:g} s")
+        if now - self._started - waited_s > self._limit_s:
+            return Failure(reason="timeout", detail=f"still running after {self._limit_s:g} s")
+        return None
 
     def _finish_off(self, why: Failure) -> None:
         """Ends the family: by its reaper, which leaves none; by the session, if the reaper does not answer."""
@@ -169,13 +187,14 @@ class _Process:
         if pid == 0:
             return
         code = self._process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = self._clock() - self._started
         self._drain()
-        failure = self._verdict or self._failure(code)
+        self._waits(False)
+        seconds = self._clock() - self._started - self._waited_s
+        failure = self._verdict or self._disk_full(self._failure(code))
         self._end = PhaseEnd(
             reason=failure.reason if failure else None, detail=failure.detail if failure else "", seconds=seconds,
-            cpu_s=usage.ru_utime + usage.ru_stime, peak_mb=self._peak_mb or usage.ru_maxrss / 1024,
-            log=self._log.decode(errors="replace"))
+            waited_s=self._waited_s, cpu_s=usage.ru_utime + usage.ru_stime,
+            peak_mb=self._peak_mb or usage.ru_maxrss / 1024, log=self._log.decode(errors="replace"))
         for pipe in (_pipe(self._process.stdout), _pipe(self._process.stderr)):
             pipe.close()
         shutil.rmtree(self._out / SCRATCH, ignore_errors=True)
@@ -185,6 +204,8 @@ class _Process:
             return None
         if code == REFUSED:
             return self._told_failure()
+        if code == DISK_FULL:
+            return Failure(reason="disk", detail=self._last_line() or "no space is left")
         if code > 128 or code < 0:
             number = -code if code < 0 else code - 128
             return Failure(reason="crash", detail=f"killed by signal {number} ({signal.strsignal(number) or '?'})")
@@ -197,15 +218,32 @@ class _Process:
             return Failure(reason="crash", detail="the phase said that it failed, and did not say why")
         return Failure(reason=told.reason, detail=told.detail[:1000])
 
+    def _disk_full(self, failure: Failure | None) -> Failure | None:
+        """However a phase fails on a disk of ours that is full, that is our fault, unless it was the one who filled
+        it. A limit of its own on what it may write leaves the disk as it was."""
+        free = shutil.disk_usage(self._out).free
+        if failure is None or free >= FULL_BYTES or folder_bytes(self._out) > FILE_BYTES:
+            return failure
+        return Failure(reason="harness_fault", detail=f"the disk of {self._out} is full; free some space, and run it "
+                                                      f"again with `aether reproduce` ({failure.detail[:200]})")
+
     def _last_line(self) -> str:
         lines = self._log.decode(errors="replace").strip().splitlines()
         return lines[-1][:500] if lines else ""
 
     def _drain(self) -> None:
         for claim in self._reader.feed(_read(_pipe(self._process.stdout))):
-            self._waiting = claim.get("waiting") is True if "waiting" in claim else self._waiting
-            self._claims += [claim] if "waiting" not in claim else []
+            if "waiting" in claim:
+                self._waits(claim["waiting"] is True)
+            else:
+                self._claims.append(claim)
         self._log = (self._log + _read(_pipe(self._process.stderr)))[-LOG_BYTES:]
+
+    def _waits(self, waits: bool) -> None:
+        if waits and self._waits_since is None:
+            self._waits_since = self._clock()
+        elif not waits:
+            self._waited_s, self._waits_since = self.waited_s, None
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

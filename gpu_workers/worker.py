@@ -81,6 +81,7 @@ class Job:
     running: Running | None = None
     progress: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    waited_s: float = 0.0  # for the machine, in phases that have ended
     outcome: Outcome | None = None
 
 
@@ -172,11 +173,14 @@ class Worker:
         except (NotFound, Damaged) as fault:
             job.outcome = _failed("harness_fault", str(fault))
             return 0.0
-        except OSError as error:  # our own disk, not the candidate's: wait for it as for the backend
-            raise Unavailable(f"cannot lay out {job.phase.name} of {job.experiment.id}: {error}") from error
+        except OSError as error:
+            raise _no_room(job, job.phase, error) from error
         self._around.probe("phase.start.before")
         limit_s = min(job.phase.limit_s, self._config.phase_s)
-        job.running = self._around.runner.start(request, limit_s, min(job.phase.memory_mb, self._config.memory_mb))
+        try:
+            job.running = self._around.runner.start(request, limit_s, min(job.phase.memory_mb, self._config.memory_mb))
+        except OSError as error:
+            raise _no_room(job, job.phase, error) from error
         job.next_look = self._now() + self._config.checkpoint_s
         self._around.probe("phase.start.after")
         return POLL_S
@@ -193,7 +197,7 @@ class Worker:
         self._around.probe("phase.end.before")
         job.seconds[phase.name] = end.seconds
         self._record(job, phase, end)
-        job.running, job.progress = None, {}
+        job.running, job.progress, job.waited_s = None, {}, job.waited_s + end.waited_s
         self._around.probe("phase.end.after")
         return 0.0
 
@@ -243,9 +247,8 @@ class Worker:
         return Outcome(verdict="success" if met else "partial", scores=scores)
 
     def _finish(self, job: Job, outcome: Outcome) -> float:
-        used_s = self._now() - job.started
         try:
-            self._ledger.finish(job.experiment.id, job.fence, outcome, used_s=used_s, phases=job.seconds,
+            self._ledger.finish(job.experiment.id, job.fence, outcome, used_s=self._used_s(job), phases=job.seconds,
                                 op_id=f"{job.experiment.id}.{job.fence}.finish")
         except Stale:
             raise
@@ -263,10 +266,15 @@ class Worker:
         if now < job.next_beat:
             return
         phase = job.phase.name if job.phase else ""
-        beat = Beat(fence=job.fence, n=job.beats + 1, used_s=now - job.started, phase=phase, progress=job.progress)
+        beat = Beat(fence=job.fence, n=job.beats + 1, used_s=self._used_s(job), phase=phase, progress=job.progress)
         self._ledger.beat(job.experiment.id, beat)
         self._around.backend.queues[job.queue].extend(job.message, self._config.lease_s)
         job.beats, job.acknowledged, job.next_beat = job.beats + 1, now, now + self._config.beat_s
+
+    def _used_s(self, job: Job) -> float:
+        """What is billed: the time since the claim, but for that in which others had the machine."""
+        waited_s = job.waited_s + (job.running.waited_s if job.running is not None else 0.0)
+        return self._now() - job.started - waited_s
 
     def _outlast(self) -> float:
         """The backend is away. Wait for it, but not beyond the lease."""
@@ -292,9 +300,10 @@ class Worker:
                 if job.phase is not None and job.phase.live:
                     self._keep_live(job, job.phase, job.running)
                 job.running.kill()
+                job.waited_s += job.running.waited_s
                 job.running = None
-            self._ledger.release(job.experiment.id, job.fence, "interrupted", used_s=self._now() - job.started,
-                                 detail=why, op_id=f"{job.experiment.id}.{job.fence}.release")
+            self._ledger.release(job.experiment.id, job.fence, "interrupted", used_s=self._used_s(job), detail=why,
+                                 op_id=f"{job.experiment.id}.{job.fence}.release")
             self._around.backend.queues[job.queue].give_back(job.message)
             self._leave(job)
         elif self._delivery is not None:
@@ -308,6 +317,12 @@ class Worker:
             job.running.kill()
         job.workspace.clean()
         self._job = None
+
+
+def _no_room(job: Job, phase: Phase, error: OSError) -> Unavailable:
+    """Our own disk, not the candidate's: to be waited for as for the backend."""
+    return Unavailable(f"cannot lay out {phase.name} of {job.experiment.id}: {error}; free some space, or make the "
+                       f"folder writable")
 
 
 def _failed(reason: Reason, detail: str) -> Outcome:

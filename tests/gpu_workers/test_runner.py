@@ -19,6 +19,7 @@ from gpu_workers.machine import MachineLock
 from gpu_workers.phase import PhaseRequest
 from gpu_workers.runner import PhaseEnd, ProcessRunner, Running
 from lab.experiment import Spec
+from support.small_disk import small_disk
 
 SPEC = Spec(track="curve", family="line", params={"x": 3}, clips="c" * 64, seed=1, protocol=1)
 
@@ -85,12 +86,61 @@ def test_the_time_limit_takes_the_whole_family_though_it_ignores_sigterm(tmp_pat
     assert not any(alive(pid) for pid in family)
 
 
+def start_beside(machine: MachineLock, entry: str, out: Path, limit_s: float) -> Running:
+    request = PhaseRequest(entry=f"support.phases:{entry}", spec=SPEC, out=str(out), machine_lock=str(machine.path))
+    return ProcessRunner().start(request, limit_s, 2048)
+
+
 def test_a_phase_that_waits_for_the_machine_is_not_blamed_for_the_time(tmp_path: Path) -> None:
-    request = PhaseRequest(entry="support.phases:wait_for_the_machine", spec=SPEC, out=str(tmp_path / "out"),
-                           machine_lock=str(tmp_path / "machine"))
-    with MachineLock(tmp_path / "machine").shared():
-        end = finish(ProcessRunner().start(request, 1.0, 2048))
+    machine = MachineLock(tmp_path / "machine")
+    with machine.shared():
+        end = finish(start_beside(machine, "wait_for_the_machine", tmp_path / "out", 1.0))
     assert (end.reason, end.detail) == ("harness_fault", "the machine was not free within 1 s")
+
+
+def test_waiting_for_the_machine_counts_against_no_limit(tmp_path: Path) -> None:
+    """It waits for 2 s of its 3 and then works for 2 more; in what it reports only the work counts."""
+    machine = MachineLock(tmp_path / "machine")
+    with machine.shared():
+        running = start_beside(machine, "wait_and_work", tmp_path / "out", 3.0)
+        while running.waited_s < 2.0:
+            assert running.poll() is None
+            time.sleep(0.01)
+    end = finish(running)
+    assert end.reason is None, end
+    assert end.waited_s == running.waited_s >= 2.0
+    assert 2.0 <= end.seconds < 3.0
+
+
+def test_what_has_waited_is_still_held_to_its_limit(tmp_path: Path) -> None:
+    machine = MachineLock(tmp_path / "machine")
+    with machine.shared():
+        running = start_beside(machine, "wait_and_hang", tmp_path / "out", 2.0)
+        while running.waited_s < 0.5:
+            assert running.poll() is None
+            time.sleep(0.01)
+    end = finish(running)
+    assert (end.reason, end.detail) == ("timeout", "still running after 2 s")
+
+
+@pytest.mark.parametrize("entry", ["fill_the_disk", "fill_and_forget_why"])
+def test_a_disk_of_ours_that_is_full_is_our_fault(tmp_path: Path, entry: str) -> None:
+    """However the phase tells it, and though the disk is so full that it can tell nothing."""
+    with small_disk(tmp_path / "disk", mb=2) as disk:
+        end = finish(start(entry, disk / "out"))
+        assert end.reason == "harness_fault", end
+        assert f"the disk of {disk / 'out'} is full; free some space" in end.detail
+
+
+def test_a_limit_on_what_it_may_write_is_the_phase_s_own(tmp_path: Path) -> None:
+    end = finish(start("write_beyond_the_limit", tmp_path))
+    assert (end.reason, "File too large" in end.detail) == ("disk", True)
+
+
+def test_who_fills_the_disk_alone_is_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_workers.runner.FILE_BYTES", 1 << 20)
+    with small_disk(tmp_path / "disk", mb=2) as disk:
+        assert finish(start("fill_the_disk", disk / "out")).reason == "disk"
 
 
 def test_a_daemon_does_not_outlive_the_phase_that_left_it(tmp_path: Path) -> None:
@@ -122,6 +172,7 @@ from gpu_workers.runner import ProcessRunner
 from gpu_workers.machine import MachineLock
 from gpu_workers.phase import PhaseRequest
 from lab.experiment import Spec
+from support.small_disk import small_disk
 spec = Spec(track="curve", family="line", params={{}}, clips="c", seed=1, protocol=1)
 ProcessRunner().start(PhaseRequest(entry="support.phases:hang_with_family", spec=spec, out={str(tmp_path)!r}), 60, 999)
 time.sleep(600)

@@ -47,11 +47,13 @@ class FakeRunner:
         self.started: list[str] = []
         self.end: PhaseEnd | None = None
         self.killed = 0
+        self.waited_s = 0.0
         self.live = False
         self.resumed: list[str] = []
 
     def start(self, request: PhaseRequest, limit_s: float, memory_mb: int) -> FakeRunner:
         self.started.append(request.entry.partition(":")[2])
+        self.waited_s = 0.0
         self.resumed += [request.inputs["resume"]] if "resume" in request.inputs else []
         self.end = None
         return self
@@ -70,7 +72,8 @@ class FakeRunner:
         self.killed += 1
 
     def finish(self, reason: Reason | None = None, detail: str = "", log: str = "said something") -> None:
-        self.end = PhaseEnd(reason=reason, detail=detail, seconds=2.0, cpu_s=1.0, peak_mb=10.0, log=log)
+        self.end = PhaseEnd(reason=reason, detail=detail, seconds=2.0, waited_s=self.waited_s, cpu_s=1.0,
+                            peak_mb=10.0, log=log)
 
 
 class FakeWorkspace:
@@ -172,6 +175,22 @@ def test_an_experiment_runs_phase_by_phase_to_one_outcome(bench: Bench) -> None:
     assert ended.checkpoints["fit"].outputs.keys() == {"model", "log.txt"}
     assert bench.queue.waiting() == 0
     assert bench.workspaces[0].cleaned
+
+
+def test_time_in_which_others_had_the_machine_is_not_billed(bench: Bench) -> None:
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    bench.clock.now, bench.runner.waited_s = bench.clock.now + 50.0, 40.0
+    bench.worker.step()
+    beat = bench.lab.ledger.beat_of(id, 1)
+    assert beat is not None
+    assert beat.used_s == 10.0
+    bench.run_phase("fit")
+    bench.step_until(lambda: "score" in bench.runner.started)
+    bench.clock.now, bench.runner.waited_s = bench.clock.now + 7.0, 5.0
+    bench.worker.interrupt("spot notice")
+    bench.worker.step()
+    assert bench.lab.ledger.experiment(id).attempts[0].used_s == 12.0
 
 
 def test_a_goal_that_is_missed_makes_it_partial(bench: Bench) -> None:

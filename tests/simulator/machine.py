@@ -27,25 +27,30 @@ if TYPE_CHECKING:
     from simulator.world import World
 
 LONGEST_S = 150.0  # of a phase that does not hang; its limit is above
+WAITING = 0.05  # the share of phases that wait for the machine
 
 
 class SimRunning:
     """Implements `gpu_workers.runner.Running` on the world's time."""
 
     def __init__(self, world: World, attempt: tuple[str, int], seconds: float, limit_s: float,
-                 reason: Reason | None) -> None:
-        self._world, self.attempt, self._reason = world, attempt, reason
+                 reason: Reason | None, wait_s: float) -> None:
+        self._world, self.attempt, self._reason, self._wait_s = world, attempt, reason, wait_s
         self._started, self._limit_s, self._seconds = world.awake, limit_s, seconds
         world.phases.append(self)
 
+    @property
+    def waited_s(self) -> float:
+        return min(self._world.awake - self._started, self._wait_s)
+
     def poll(self) -> PhaseEnd | None:
-        spent = self._world.awake - self._started
+        spent = self._world.awake - self._started - self.waited_s
         if spent < min(self._seconds, self._limit_s):
             return None
         self.stop()
         if self._seconds > self._limit_s:
-            return _end("timeout", f"still running after {self._limit_s:g} s", self._limit_s)
-        return _end(self._reason, "it broke" if self._reason else "", self._seconds)
+            return self._ended("timeout", f"still running after {self._limit_s:g} s", self._limit_s)
+        return self._ended(self._reason, "it broke" if self._reason else "", self._seconds)
 
     def progress(self) -> list[dict[str, Any]]:
         return []
@@ -60,6 +65,10 @@ class SimRunning:
     def stop(self) -> None:
         if self in self._world.phases:
             self._world.phases.remove(self)
+
+    def _ended(self, reason: Reason | None, detail: str, seconds: float) -> PhaseEnd:
+        return PhaseEnd(reason=reason, detail=detail, seconds=seconds, waited_s=self.waited_s, cpu_s=seconds,
+                        peak_mb=50.0, log="")
 
 
 class SimRunner:
@@ -82,15 +91,18 @@ class SimRunner:
         reason = world.rng.choice(("crash", "memory", "diverged")) if world.strikes("phase_crash") else None
         if self._takes_its_worker_down(request):
             world.at(world.now + world.rng.uniform(0, min(seconds, 30.0)), lambda: world.dies(self._worker))
-        self._worker.phases.append(SimRunning(world, attempt, seconds, limit_s, reason))
+        self._worker.phases.append(SimRunning(world, attempt, seconds, limit_s, reason, self._wait_s(limit_s)))
         return self._worker.phases[-1]
+
+    def _wait_s(self, limit_s: float) -> float:
+        """For the machine, which now and then another has to itself."""
+        if self._world.rng.random() > WAITING:
+            return 0.0
+        self._world.saw("a phase waited for the machine")
+        return self._world.rng.uniform(0, limit_s)
 
     def _takes_its_worker_down(self, request: PhaseRequest) -> bool:
         return Random(f"deadly {request.spec.fingerprint()}").random() < self._world.weather.deadly
-
-
-def _end(reason: Reason | None, detail: str, seconds: float) -> PhaseEnd:
-    return PhaseEnd(reason=reason, detail=detail, seconds=seconds, cpu_s=seconds, peak_mb=50.0, log="")
 
 
 class SimWorkspace:

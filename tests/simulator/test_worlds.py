@@ -19,7 +19,7 @@ EXPERIMENTS, BLOCK = 200, 50
 SOMETIMES = (
     "a checkpoint was resumed", "a daemon followed another", "a designer failed; control takes its turn",
     "a late request landed", "a late request was overtaken", "a lease was lost", "a lost race",
-    "a phase went on from its live checkpoint",
+    "a phase waited for the machine", "a phase went on from its live checkpoint",
     "a proposal was refused", "a report's key was refused", "a reservation was freed unused",
     "a second daemon was refused", "a stale epoch was refused", "a takeover", "a takeover in the middle of a call",
     "a torn line was cut off", "a worker learned that its attempt is over", "a worker stopped itself",

@@ -70,6 +70,35 @@ def wait_for_the_machine(box: Box) -> None:
         pass
 
 
+def wait_and_work(box: Box) -> None:
+    with box.machine.exclusive():
+        time.sleep(2)
+
+
+def wait_and_hang(box: Box) -> None:
+    with box.machine.exclusive():
+        time.sleep(600)
+
+
+def fill_the_disk(box: Box) -> None:
+    with (box.out / "result.txt").open("wb") as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
+def fill_and_forget_why(box: Box) -> None:
+    """As a program does that does not look at what the system says."""
+    try:
+        fill_the_disk(box)
+    except OSError:
+        raise RuntimeError("the encoder ended with 1") from None
+
+
+def write_beyond_the_limit(box: Box) -> None:
+    with (box.out / "result.txt").open("wb") as file:
+        file.truncate(1 << 40)
+
+
 def flood(box: Box) -> None:
     os.write(2, b"x" * (200 << 10) + b"\nthe end\n")
 
