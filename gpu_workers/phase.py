@@ -54,6 +54,7 @@ class PhaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     timed: bool = False  # encoding is timed too, and waits for the machine
     machine_lock: str | None = None
+    checkpoint_s: float = 30.0  # between two checkpoints of a phase that has some
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +112,7 @@ class Box:
     threads: int
     timed: bool
     machine: MachineLock
+    checkpoint_s: float
     progress: Callable[..., None]
 
 
@@ -134,7 +136,8 @@ def run_phase_file(path: Path, sink: BinaryIO | None = None) -> int:
 def _box(request: PhaseRequest, lines: ProgressLines) -> Box:
     lock = MachineLock(Path(request.machine_lock) if request.machine_lock else None, lines.waiting)
     inputs = {name: Path(path) for name, path in request.inputs.items()}
-    return Box(request.spec, request.clips, inputs, Path(request.out), request.threads, request.timed, lock, lines)
+    return Box(request.spec, request.clips, inputs, Path(request.out), request.threads, request.timed, lock,
+               request.checkpoint_s, lines)
 
 
 def _entry(name: str) -> Callable[[Box], None]:

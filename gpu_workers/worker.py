@@ -176,7 +176,7 @@ class Worker:
         except OSError as error:
             raise _no_room(job, job.phase, error) from error
         self._around.probe("phase.start.before")
-        limit_s = min(job.phase.limit_s, self._config.phase_s)
+        limit_s = job.phase.within_s(self._config.phase_s)
         try:
             job.running = self._around.runner.start(request, limit_s, min(job.phase.memory_mb, self._config.memory_mb))
         except OSError as error:

@@ -46,8 +46,8 @@ class Workspace(Protocol):
 class FolderWorkspace:
     """Implements `Workspace` in `folder`, which is this attempt's own."""
 
-    def __init__(self, folder: Path, store: Store) -> None:
-        self._folder, self._store = folder, store
+    def __init__(self, folder: Path, store: Store, checkpoint_s: float = 30.0) -> None:
+        self._folder, self._store, self._checkpoint_s = folder, store, checkpoint_s
 
     def request(self, experiment: Experiment, phase: Phase, threads: int) -> PhaseRequest:
         """Everything that the phase declared as its input, bound. Raises NotFound or Damaged."""
@@ -62,7 +62,8 @@ class FolderWorkspace:
         earlier |= self._resume(phase, experiment.checkpoints.get(phase.name))
         return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(out), threads=threads,
                             clips=self._clips(experiment.spec.clips, roles), inputs=earlier,
-                            timed=experiment.purpose == "confirm", machine_lock=str(default_path()))
+                            timed=experiment.purpose == "confirm", machine_lock=str(default_path()),
+                            checkpoint_s=self._checkpoint_s)
 
     def keep(self, phase: Phase) -> dict[str, str]:
         out = self._folder / phase.name

@@ -23,7 +23,7 @@ MOVES: dict[State, frozenset[State]] = {
     "finished": frozenset(),
     "cancelled": frozenset(),
 }
-LOST_LIMIT = 3  # silent ends of a lease before an experiment counts as poison
+LOST_LIMIT = 3  # silent ends of a lease, with nothing new kept in between, before an experiment counts as poison
 
 
 class TrainingLimit(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +92,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try by one worker. `fence` grows with every claim; times are the worker's own durations, in seconds."""
+    """One try by one worker. `fence` grows with every claim; times are the worker's own durations, in seconds.
+
+    `further`: it left something new that the next attempt goes on from.
+    """
 
     fence: int
     worker: str
@@ -103,6 +106,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     used_s: float = 0.0
     phases: dict[str, float] = {}
     detail: str = ""
+    further: bool = False
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,3 +146,11 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     def fence(self) -> int:
         """The current fence: the number of claims so far."""
         return len(self.attempts)
+
+    @property
+    def silences(self) -> int:
+        """Leases that ended for silence since an attempt last got further: a long training outlives many machines."""
+        count = 0
+        for attempt in self.attempts:
+            count = 0 if attempt.further else count + (attempt.ending == "lost")
+        return count

@@ -104,10 +104,14 @@ class Ledger:
         self.table.set("beat", f"{id}.{beat.fence}", msgspec.json.encode(beat))
 
     def checkpointed(self, id: str, fence: int, phase: str, checkpoint: Checkpoint, *, op_id: str) -> str:
-        """Remember what a phase has left, so that no one runs it again."""
+        """Remember what a phase has left, so that no one runs it again, and whether that is anything new."""
         def decide(t: Transaction) -> str:
             experiment = _owned(t, id, fence)
-            _save(t, replace(experiment, checkpoints={**experiment.checkpoints, phase: checkpoint}))
+            before, (*earlier, last) = experiment.checkpoints.get(phase), experiment.attempts
+            new = before is None or before.outputs != checkpoint.outputs
+            attempts = (*earlier, replace(last, further=last.further or new))
+            checkpoints = {**experiment.checkpoints, phase: checkpoint}
+            _save(t, replace(experiment, attempts=attempts, checkpoints=checkpoints))
             return phase
         return self._transactor.run("checkpointed", id, op_id, decide, str)
 
@@ -127,16 +131,16 @@ class Ledger:
 
     def release(self, id: str, fence: int, ending: Ending, *, used_s: float, detail: str = "",
                 epoch: int | None = None, op_id: str) -> State:
-        """`running` becomes `queued`, or `failed: poison` after three silent ends. A lease that ends for silence
-        (`lost`) is ended by the daemon alone, under its epoch."""
+        """`running` becomes `queued`, or `failed: poison` after three silent ends that left nothing new. A lease that
+        ends for silence (`lost`) is ended by the daemon alone, under its epoch."""
         def decide(t: Transaction) -> State:
             if ending == "lost" or epoch is not None:
                 self.office.require_epoch(t, epoch or 0)
             experiment = _owned(t, id, fence)
             ended = _end_attempt(experiment, ending, used_s, detail, {})
-            lost = sum(attempt.ending == "lost" for attempt in ended.attempts)
-            if lost >= LOST_LIMIT:
-                poison = Outcome(verdict="failed", reason="poison", detail=f"its worker fell silent {lost} times")
+            if ending == "lost" and ended.silences >= LOST_LIMIT:
+                poison = Outcome(verdict="failed", reason="poison",
+                                 detail=f"its worker fell silent {ended.silences} times and left nothing new")
                 ended = replace(ended, state="finished", outcome=poison)
             else:
                 ended = replace(ended, state="queued")

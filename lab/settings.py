@@ -100,6 +100,7 @@ class LimitsSection(Section):
     threads: int = Field(default=1, ge=1, le=64, description="threads of each encoder and network")
     phase_s: Positive = Field(default=600.0, description="wall clock of one phase; what takes longer ends as `timeout`")
     memory_mb: int = Field(default=4096, ge=256, description="memory of one phase")
+    checkpoint_s: Positive = Field(default=30.0, description="between checkpoints of a training: what a crash may cost")
     lease_s: Positive = Field(default=60.0, description="a worker that is silent for so long has lost its experiment")
     beat_s: Positive = Field(default=5.0, description="a worker's heartbeat")
     grace_s: Positive = Field(default=15.0, description="a worker stops itself so long before its lease runs out")

@@ -86,7 +86,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
     `inputs` names what it sees: `clips:ROLE`, `PHASE/FILE` of an earlier phase, or `code/`, the candidate's bundle.
     `outputs` are files it must leave. `live` is one that it replaces by a rename while it runs: the worker keeps it now
-    and then, and a later attempt gets the last one as the input `resume`.
+    and then, and a later attempt gets the last one as the input `resume`. `asked_s` is the time that the spec itself
+    asks for, which a person's limit on phases does not cut.
     """
 
     name: str
@@ -96,7 +97,12 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     live: str = ""
     trusted: bool = False
     limit_s: float = 600.0
+    asked_s: float = 0.0
     memory_mb: int = 4096
+
+    def within_s(self, phase_s: float) -> float:
+        """Its wall clock where a person allows so much to every phase."""
+        return min(self.limit_s, max(phase_s, self.asked_s))
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ def upper_bound_s(track: Track, experiment: Experiment, settings: Settings) -> f
     limits = settings.limits
     left = [phase for phase in track.phases(experiment.spec)
             if not (phase.name in experiment.checkpoints and experiment.checkpoints[phase.name].done)]
-    return sum(min(phase.limit_s, limits.phase_s) for phase in left) + limits.lease_s + limits.grace_s
+    return sum(phase.within_s(limits.phase_s) for phase in left) + limits.lease_s + limits.grace_s
 
 
 def used_s(attempt: Attempt, cancelled: bool, reported_s: float, settings: Settings) -> float:

@@ -28,7 +28,6 @@ from lab.errors import AetherError, Diverged, UserError
 POINTS = 400  # of the series at most: every second one is dropped when it is full
 NOTE = 200  # characters of a claim that is no number
 RESUME = "resume"
-CHECKPOINT_S = 30.0
 TURN_S = 1.0
 
 
@@ -97,7 +96,7 @@ def train(box: Box) -> None:
     with TemporaryDirectory() as scratch, Turns(box.machine) as turns:
         info = TrainInfo(params=box.spec.params, scratch=Path(scratch), limit=box.spec.limit, seed=box.spec.seed,
                          threads=box.threads, resume=box.inputs.get(RESUME), checkpoint=checkpoint,
-                         checkpoint_s=CHECKPOINT_S, progress=progress)
+                         checkpoint_s=box.checkpoint_s, progress=progress)
         try:
             weights = learn(clips, info)
         except Diverged as error:

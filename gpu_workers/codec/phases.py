@@ -8,7 +8,7 @@ set holds either of the two, never both.
 
 from __future__ import annotations
 
-from lab.experiment import Spec
+from lab.experiment import Spec, TrainingLimit
 from lab.track import Phase
 
 STREAMS = "streams"
@@ -23,18 +23,21 @@ CHECKPOINT = "checkpoint.safetensors"
 TRAINING = "training.json"
 CODE = "code/"  # the input that a candidate's bundle is laid out as
 ENCODING_AGENT, DECODING_AGENT = "encoding_agent.py", "decoding_agent.py"
+TRAIN_LIMIT_S = 12 * 3600.0
+STARTING_S, SLACK = 120.0, 1.2  # around a training by the clock: libraries, the first frames, the last step
 
 
 def phases(spec: Spec) -> tuple[Phase, ...]:
     """A spec with a training limit is trained first; one with a code bundle brings its own agents."""
     code = (CODE,) if spec.code else ()
     weights = (f"train/{MODEL}",) if spec.limit else ()
-    return (*((_train(code),) if spec.limit else ()), _encode(code + weights), _score(code + weights))
+    return (*((_train(code, spec.limit),) if spec.limit else ()), _encode(code + weights), _score(code + weights))
 
 
-def _train(more: tuple[str, ...]) -> Phase:
+def _train(more: tuple[str, ...], limit: TrainingLimit) -> Phase:
+    asked_s = STARTING_S + SLACK * limit.seconds if limit.seconds else 0.0
     return Phase(name="train", entry="gpu_workers.codec.learning:train", inputs=("clips:train", *more),
-                 outputs=(MODEL, TRAINING), live=CHECKPOINT, limit_s=6 * 3600)
+                 outputs=(MODEL, TRAINING), live=CHECKPOINT, limit_s=TRAIN_LIMIT_S, asked_s=asked_s)
 
 
 def _encode(more: tuple[str, ...]) -> Phase:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.experiment import Attempt, Ending
+import pytest
+from msgspec.structs import replace
+
+from lab.experiment import Attempt, Ending, Spec, TrainingLimit
 from lab.money import Budget
 from lab.settings import parse
-from orchestrator.budgeting import expected, used_s, worst_level
+from lab.track import load_track
+from orchestrator.budgeting import expected, upper_bound_s, used_s, worst_level
+from support.laboratory import experiment
 
 SETTINGS = parse("[limits]\nlease_s = 60\ngrace_s = 15\n")
 
@@ -27,6 +32,17 @@ def test_a_vanished_attempt_is_billed_to_the_end_of_its_lease() -> None:
 
 def test_a_cancelled_attempt_is_billed_as_one_that_vanished() -> None:
     assert used_s(attempt("released", 0.0), True, 40.0, SETTINGS) == 115.0
+
+
+def test_a_training_by_the_clock_may_take_its_time_and_the_money_for_it_is_reserved() -> None:
+    """A person's limit on phases ends what hangs; it does not cut a training that they asked for."""
+    track = load_track("codec")
+    spec = Spec(track="codec", family="restore", params={"mode": "generic"}, clips="0" * 64, seed=1, protocol=1,
+                limit=TrainingLimit(seconds=3600.0, device_class="c"))
+    bound_s = upper_bound_s(track, experiment("e0001", spec), parse("[limits]\nphase_s = 600\n"))
+    assert bound_s == pytest.approx(1.2 * 3600 + 120 + 2 * 600 + 60 + 15)
+    by_steps = replace(spec, limit=TrainingLimit(steps=1000))
+    assert upper_bound_s(track, experiment("e0001", by_steps), parse("[limits]\nphase_s = 600\n")) == 3 * 600 + 75
 
 
 def test_running_work_is_expected_to_cost_what_recent_work_did_but_never_more_than_reserved() -> None:

@@ -189,7 +189,8 @@ class Checker:
         self._holds(3, outcome is not None, f"{new.id} finished without an outcome")
         assert outcome is not None
         self._holds(3, (outcome.scores is None) == (outcome.verdict == "failed"), f"{new.id}: scores of a failure")
-        lost = sum(attempt.ending == "lost" for attempt in new.attempts)
+        got_on = max((attempt.fence for attempt in new.attempts if attempt.further), default=0)
+        lost = sum(attempt.ending == "lost" for attempt in new.attempts[got_on:])
         self._holds(4, (lost >= LOST_LIMIT) == (outcome.reason == "poison"), f"{new.id} was lost {lost} times")
         if outcome.reason == "poison":
             self._world.saw("poison")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,13 +20,9 @@ from lab.experiment import Clip, Dataset, Experiment, Outcome, Spec, TrainingLim
 from lab.local.store import FileStore
 from support.footage import cut
 from support.laboratory import experiment
+from support.training import printed
 
-PAGE = Path(__file__).parents[3] / "docs" / "two-agents.md"
 BOTH = (ENCODING_AGENT, DECODING_AGENT)
-
-
-def printed() -> dict[str, str]:
-    return dict(re.findall(r"```python (\w+\.py)\n(.*?)```", PAGE.read_text(), re.DOTALL))
 
 
 @dataclass

@@ -117,6 +117,19 @@ def test_three_silent_ends_are_poison(lab: Laboratory) -> None:
     assert (outcome.verdict, outcome.reason, outcome.scores) == ("failed", "poison", None)
 
 
+def test_an_attempt_that_leaves_something_new_is_no_step_towards_poison(lab: Laboratory) -> None:
+    """A training of days outlives many machines; one that goes on from the same checkpoint for ever does not."""
+    id, states = lab.queue(), []
+    for nth in (1, 2, 3, 4, 5, 5, 5, 5):
+        lab.reserve(id)
+        fence = lab.claim(id)
+        kept = Checkpoint(outputs={"weights": f"{nth:064x}"}, done=False)
+        lab.ledger.checkpointed(id, fence, "train", kept, op_id=lab.op())
+        states.append(lab.release(id, fence, "lost"))
+    assert states == [*["queued"] * 7, "finished"]
+    assert [attempt.further for attempt in lab.ledger.experiment(id).attempts] == [*[True] * 5, *[False] * 3]
+
+
 def test_being_interrupted_is_never_blamed(lab: Laboratory) -> None:
     id = lab.queue()
     for ending in ["interrupted", "lost", "interrupted", "lost", "released", "interrupted"]:

@@ -1,0 +1,106 @@
+"""Real workers that train are killed, told to go, and found again in a folder that has moved: the weights are those of
+a training that was left alone, bit for bit."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from support.training import TrainingLab
+
+STEPS = 150
+SEED = 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
+    """The hash of the weights after so many steps, of a training that nobody disturbed."""
+    known: dict[int, str] = {}
+
+    def weights(steps: int) -> str:
+        if steps not in known:
+            lab = TrainingLab(tmp_path_factory.mktemp("undisturbed") / "lab", steps)
+            with at_work(lab):
+                lab.until(lab.weights, "the end of the training")
+            known[steps] = lab.weights()
+        return known[steps]
+    return weights
+
+
+@contextmanager
+def at_work(lab: TrainingLab) -> Iterator[subprocess.Popen[bytes]]:
+    worker = lab.worker()
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def killed(lab: TrainingLab, times: int, rng: Random) -> None:
+    """Killed `times` times in mid-training, each time after it has got further; every third time the folder moves."""
+    for nth in range(times):
+        before = lab.kept()
+        with at_work(lab) as worker:
+            lab.until(lambda known=before: lab.kept() != known, "a checkpoint")
+            lab.until(lambda: rng.random() < 0.2, "a moment of chance")
+            assert not lab.weights(), "the training was too short to be killed so often"
+            lab.unplug(worker)
+        if nth % 3 == 1:
+            lab.move()
+    with at_work(lab):
+        lab.until(lab.weights, "the end of the training")
+
+
+def check(lab: TrainingLab, times: int, weights: str) -> None:
+    assert [attempt.ending for attempt in lab.now.attempts][:times] == ["lost"] * times
+    assert lab.weights() == weights
+
+
+def test_a_training_whose_worker_is_killed_goes_on_in_a_folder_that_moved(
+        tmp_path: Path, undisturbed: Callable[[int], str]) -> None:
+    lab = TrainingLab(tmp_path / "lab", STEPS)
+    killed(lab, 2, Random(SEED))
+    check(lab, 2, undisturbed(STEPS))
+
+
+@pytest.mark.ci
+def test_a_training_that_is_killed_twenty_times_ends_with_the_same_bits(
+        tmp_path: Path, undisturbed: Callable[[int], str]) -> None:
+    lab = TrainingLab(tmp_path / "lab", 6 * STEPS)
+    killed(lab, 20, Random(SEED))
+    check(lab, 20, undisturbed(6 * STEPS))
+
+
+def test_a_worker_that_is_told_to_go_hands_its_training_back_and_another_goes_on(
+        tmp_path: Path, undisturbed: Callable[[int], str]) -> None:
+    lab = TrainingLab(tmp_path / "lab", STEPS)
+    with at_work(lab) as worker:
+        lab.until(lab.kept, "a checkpoint")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+    assert (lab.now.state, lab.now.attempts[0].ending) == ("queued", "interrupted")
+    assert not lab.weights()
+    lab.offer()
+    with at_work(lab):
+        lab.until(lab.weights, "the end of the training")
+    assert lab.weights() == undisturbed(STEPS)
+
+
+def test_a_training_that_loses_its_way_ends_with_its_own_reason_also_after_a_kill(tmp_path: Path) -> None:
+    lab = TrainingLab(tmp_path / "lab", STEPS, explode_at=STEPS - 10)
+    with at_work(lab) as worker:
+        lab.until(lab.kept, "a checkpoint")
+        lab.unplug(worker)
+    with at_work(lab):
+        lab.until(lambda: lab.now.state == "finished", "its end")
+    outcome = lab.now.outcome
+    assert outcome is not None
+    assert (outcome.verdict, outcome.reason, outcome.scores) == ("failed", "diverged", None)
+    assert "the loss became" in outcome.detail
