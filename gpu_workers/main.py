@@ -29,10 +29,9 @@ def serve(address: str, *, name: str = "", keep_going: Callable[[], bool] = lamb
     backend = probed(open_backend(address), probe, clock)
 
     def workspace(experiment: Experiment) -> FolderWorkspace:
-        return FolderWorkspace(scratch(backend, experiment), backend.store, settings.checkpoint_s)
+        return FolderWorkspace(scratch(backend, experiment), backend.store)
 
-    settings = config(current_settings(backend), name)
-    worker = Worker(settings, Surroundings(
+    worker = Worker(config(current_settings(backend), name), Surroundings(
         backend=backend, runner=ProcessRunner(), workspace=workspace, track=load_track,
         goals=lambda experiment: goals_for(backend, experiment), clock=clock, probe=probe))
     stopped: list[int] = []
@@ -47,10 +46,8 @@ def serve(address: str, *, name: str = "", keep_going: Callable[[], bool] = lamb
 
 
 def config(settings: Settings, name: str) -> WorkerConfig:
-    limits = settings.limits
     return WorkerConfig(name=name or f"{socket.gethostname()}-{os.getpid()}", device_class=device_class(),
-                        threads=limits.threads, lease_s=limits.lease_s, beat_s=limits.beat_s, grace_s=limits.grace_s,
-                        phase_s=limits.phase_s, checkpoint_s=limits.checkpoint_s, memory_mb=limits.memory_mb)
+                        terms=settings.limits.terms())
 
 
 def current_settings(backend: Backend) -> Settings:

@@ -22,7 +22,7 @@ from lab.backend import Backend, Message
 from lab.clock import Clock
 from lab.control import Beat
 from lab.errors import Damaged, NotFound, Refused, Stale, Unavailable
-from lab.experiment import Checkpoint, Experiment, Outcome, Reason, Scores
+from lab.experiment import Checkpoint, Experiment, Outcome, Reason, Scores, Terms
 from lab.judging.goals import judge, succeeded
 from lab.probe import Probe, silent
 from lab.track import Goal, Phase, Track
@@ -40,13 +40,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     device_class: str
     job_classes: tuple[str, ...] = ("cpu",)
-    threads: int = 1
-    lease_s: float = 60.0
-    beat_s: float = 5.0
-    grace_s: float = 15.0
-    phase_s: float = 600.0
-    checkpoint_s: float = 30.0  # between two looks for a checkpoint of the running phase
-    memory_mb: int = 4096
+    terms: Terms = Terms()  # of attempts that bring none of their own
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +63,7 @@ class Job:
     queue: str
     experiment: Experiment
     fence: int
+    terms: Terms
     track: Track
     workspace: Workspace
     started: float
@@ -130,7 +125,7 @@ class Worker:
 
     def _receive(self) -> float:
         for name in self._config.job_classes:
-            message = self._around.backend.queues[name].receive(self._config.lease_s)
+            message = self._around.backend.queues[name].receive(self._config.terms.lease_s)
             if message is not None:
                 self._delivery, self._asked = (name, message), self._now()
                 return 0.0
@@ -156,9 +151,9 @@ class Worker:
         return 0.0
 
     def _new_job(self, queue: str, message: Message, experiment: Experiment, fence: int) -> Job:
-        return Job(message, queue, experiment, fence, self._around.track(experiment.spec.track),
-                   self._around.workspace(experiment), started=self._asked, acknowledged=self._asked,
-                   next_beat=self._now())
+        return Job(message, queue, experiment, fence, experiment.attempts[-1].terms or self._config.terms,
+                   self._around.track(experiment.spec.track), self._around.workspace(experiment),
+                   started=self._asked, acknowledged=self._asked, next_beat=self._now())
 
     def _begin(self, job: Job) -> float:
         """Start the first phase that is not done; with none left, judge what was measured."""
@@ -169,19 +164,19 @@ class Worker:
             return 0.0
         job.phase = waiting[0]
         try:
-            request = job.workspace.request(job.experiment, job.phase, self._config.threads)
+            request = job.workspace.request(job.experiment, job.phase, job.terms)
         except (NotFound, Damaged) as fault:
             job.outcome = _failed("harness_fault", str(fault))
             return 0.0
         except OSError as error:
             raise _no_room(job, job.phase, error) from error
         self._around.probe("phase.start.before")
-        limit_s = job.phase.within_s(self._config.phase_s)
+        limit_s, memory_mb = job.phase.within_s(job.terms.phase_s), min(job.phase.memory_mb, job.terms.memory_mb)
         try:
-            job.running = self._around.runner.start(request, limit_s, min(job.phase.memory_mb, self._config.memory_mb))
+            job.running = self._around.runner.start(request, limit_s, memory_mb)
         except OSError as error:
             raise _no_room(job, job.phase, error) from error
-        job.next_look = self._now() + self._config.checkpoint_s
+        job.next_look = self._now() + job.terms.checkpoint_s
         self._around.probe("phase.start.after")
         return POLL_S
 
@@ -191,7 +186,7 @@ class Worker:
         end = running.poll()
         if end is None:
             if phase.live and self._now() >= job.next_look:
-                job.next_look = self._now() + self._config.checkpoint_s
+                job.next_look = self._now() + job.terms.checkpoint_s
                 self._keep_live(job, phase, running)
             return min(POLL_S, max(job.next_beat - self._now(), 0.0))
         self._around.probe("phase.end.before")
@@ -268,8 +263,8 @@ class Worker:
         phase = job.phase.name if job.phase else ""
         beat = Beat(fence=job.fence, n=job.beats + 1, used_s=self._used_s(job), phase=phase, progress=job.progress)
         self._ledger.beat(job.experiment.id, beat)
-        self._around.backend.queues[job.queue].extend(job.message, self._config.lease_s)
-        job.beats, job.acknowledged, job.next_beat = job.beats + 1, now, now + self._config.beat_s
+        self._around.backend.queues[job.queue].extend(job.message, job.terms.lease_s)
+        job.beats, job.acknowledged, job.next_beat = job.beats + 1, now, now + job.terms.beat_s
 
     def _used_s(self, job: Job) -> float:
         """What is billed: the time since the claim, but for that in which others had the machine."""
@@ -279,7 +274,7 @@ class Worker:
     def _outlast(self) -> float:
         """The backend is away. Wait for it, but not beyond the lease."""
         job = self._job
-        if job is not None and self._now() - job.acknowledged > self._config.lease_s - self._config.grace_s:
+        if job is not None and self._now() - job.acknowledged > job.terms.lease_s - job.terms.grace_s:
             return self._drop("no heartbeat was acknowledged for lease - grace")
         return RETRY_S
 

@@ -18,7 +18,7 @@ from gpu_workers.machine import default_path
 from gpu_workers.phase import BoundClip, PhaseRequest
 from lab import bundle
 from lab.backend import Store
-from lab.experiment import Checkpoint, Dataset, Experiment
+from lab.experiment import Checkpoint, Dataset, Experiment, Terms
 from lab.track import Phase
 
 OUTPUT_BYTES = 2 << 30  # all the outputs of a phase together
@@ -30,7 +30,7 @@ ARTEFACTS = "artefacts/"  # a folder in which any phase may leave what later rea
 class Workspace(Protocol):
     """Where the phases of one attempt run. The simulator has one of its own."""
 
-    def request(self, experiment: Experiment, phase: Phase, threads: int) -> PhaseRequest: ...
+    def request(self, experiment: Experiment, phase: Phase, terms: Terms) -> PhaseRequest: ...
 
     def keep(self, phase: Phase) -> dict[str, str]:
         """Store what the phase left; output name → hash. Raises NotCollected."""
@@ -46,10 +46,10 @@ class Workspace(Protocol):
 class FolderWorkspace:
     """Implements `Workspace` in `folder`, which is this attempt's own."""
 
-    def __init__(self, folder: Path, store: Store, checkpoint_s: float = 30.0) -> None:
-        self._folder, self._store, self._checkpoint_s = folder, store, checkpoint_s
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._folder, self._store = folder, store
 
-    def request(self, experiment: Experiment, phase: Phase, threads: int) -> PhaseRequest:
+    def request(self, experiment: Experiment, phase: Phase, terms: Terms) -> PhaseRequest:
         """Everything that the phase declared as its input, bound. Raises NotFound or Damaged."""
         out = self._folder / phase.name
         shutil.rmtree(out, ignore_errors=True)
@@ -60,10 +60,10 @@ class FolderWorkspace:
         if CODE in phase.inputs and experiment.spec.code:
             earlier[CODE] = self._lay_out_code(experiment.spec.code)
         earlier |= self._resume(phase, experiment.checkpoints.get(phase.name))
-        return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(out), threads=threads,
+        return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(out), threads=terms.threads,
                             clips=self._clips(experiment.spec.clips, roles), inputs=earlier,
                             timed=experiment.purpose == "confirm", machine_lock=str(default_path()),
-                            checkpoint_s=self._checkpoint_s)
+                            checkpoint_s=terms.checkpoint_s)
 
     def keep(self, phase: Phase) -> dict[str, str]:
         out = self._folder / phase.name

@@ -91,6 +91,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     scores: Scores | None = None
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt is held to: written down when its money is reserved, so that its worker runs by the same terms
+    by which the daemon watches and bills it, whatever settings are pushed meanwhile."""
+
+    lease_s: float = 60.0
+    beat_s: float = 5.0
+    grace_s: float = 15.0
+    phase_s: float = 600.0
+    checkpoint_s: float = 30.0
+    memory_mb: int = 4096
+    threads: int = 1
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try by one worker. `fence` grows with every claim; times are the worker's own durations, in seconds.
 
@@ -102,6 +115,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     device_class: str
     claimed_at: float  # wall clock of the claimer, for people; never compared
     reservation: str = ""
+    terms: Terms | None = None  # those of the settings, where it has none
     ending: Ending | None = None
     used_s: float = 0.0
     phases: dict[str, float] = {}
@@ -136,6 +150,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     reservation: str | None = None  # the money that waits for, or pays, the current attempt
+    terms: Terms | None = None  # for the attempt that the reservation pays
     reservations: int = 0  # how often money was reserved for it, also where no attempt came
     checkpoints: dict[str, Checkpoint] = {}
     outcome: Outcome | None = None

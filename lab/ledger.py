@@ -20,7 +20,7 @@ from lab.accounts import Accounts
 from lab.clock import Clock
 from lab.control import Beat, Change
 from lab.errors import Duplicate, NotFound, Refused
-from lab.experiment import LOST_LIMIT, Attempt, Checkpoint, Ending, Experiment, Outcome, State
+from lab.experiment import LOST_LIMIT, Attempt, Checkpoint, Ending, Experiment, Outcome, State, Terms
 from lab.office import Office
 from lab.table import Table
 from lab.transaction import Transaction, Transactor, key
@@ -65,10 +65,10 @@ class Ledger:
             return id
         return self._transactor.run("approve", id, op_id, decide, str)
 
-    def reserve(self, id: str, amount: int, budgets: tuple[str, ...], *, price_usd_h: float, epoch: int,
-                op_id: str) -> str:
-        """Take the upper bound of the next attempt from every budget named; gives the reservation's key. Raises
-        OverBudget if it does not fit."""
+    def reserve(self, id: str, amount: int, budgets: tuple[str, ...], *, price_usd_h: float,
+                terms: Terms | None = None, epoch: int, op_id: str) -> str:
+        """Take the upper bound of the next attempt from every budget named, and write down the terms that it pays for;
+        gives the reservation's key. Raises OverBudget if it does not fit."""
         def decide(t: Transaction) -> str:
             self.office.require_epoch(t, epoch)
             experiment = _experiment(t, id)
@@ -77,7 +77,7 @@ class Ledger:
             nth = experiment.reservations + 1
             pays = f"{id}.{nth}"
             self.accounts.take(t, pays, amount, budgets, "attempt", id, price_usd_h)
-            _save(t, replace(experiment, reservation=pays, reservations=nth))
+            _save(t, replace(experiment, reservation=pays, reservations=nth, terms=terms))
             return pays
         return self._transactor.run("reserve", id, op_id, decide, str)
 
@@ -91,7 +91,8 @@ class Ledger:
             guards.check_reserved(experiment)
             guards.check_device(experiment, device_class)
             attempt = Attempt(fence=experiment.fence + 1, worker=worker, device_class=device_class,
-                              claimed_at=self._clock.wall(), reservation=experiment.reservation or "")
+                              claimed_at=self._clock.wall(), reservation=experiment.reservation or "",
+                              terms=experiment.terms)
             _save(t, replace(experiment, state="running", attempts=(*experiment.attempts, attempt)))
             return attempt.fence
         return self._transactor.run("claim", id, op_id, decide, int)

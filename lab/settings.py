@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lab.errors import SettingsError
-from lab.experiment import TrainingLimit
+from lab.experiment import Terms, TrainingLimit
 from lab.track import Goal, Track
 
 DEFAULT_STEPS = 600
+TERMS = Terms()
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -97,19 +98,28 @@ class LimitsSection(Section):
     minutes: Positive | None = Field(default=None, description="stop after so many minutes")
     stop_at_goal: bool = Field(default=True, description="stop when a confirmed champion meets every goal")
     workers: int = Field(default=1, ge=1, le=64, description="worker processes of `aether run`")
-    threads: int = Field(default=1, ge=1, le=64, description="threads of each encoder and network")
-    phase_s: Positive = Field(default=600.0, description="wall clock of one phase; what takes longer ends as `timeout`")
-    memory_mb: int = Field(default=4096, ge=256, description="memory of one phase")
-    checkpoint_s: Positive = Field(default=30.0, description="between checkpoints of a training: what a crash may cost")
-    lease_s: Positive = Field(default=60.0, description="a worker that is silent for so long has lost its experiment")
-    beat_s: Positive = Field(default=5.0, description="a worker's heartbeat")
-    grace_s: Positive = Field(default=15.0, description="a worker stops itself so long before its lease runs out")
+    threads: int = Field(default=TERMS.threads, ge=1, le=64, description="threads of each encoder and network")
+    phase_s: Positive = Field(default=TERMS.phase_s,
+                              description="wall clock of one phase; what takes longer ends as `timeout`")
+    memory_mb: int = Field(default=TERMS.memory_mb, ge=256, description="memory of one phase")
+    checkpoint_s: Positive = Field(default=TERMS.checkpoint_s,
+                                   description="between checkpoints of a training: what a crash may cost")
+    lease_s: Positive = Field(default=TERMS.lease_s,
+                              description="a worker that is silent for so long has lost its experiment")
+    beat_s: Positive = Field(default=TERMS.beat_s, description="a worker's heartbeat")
+    grace_s: Positive = Field(default=TERMS.grace_s,
+                              description="a worker stops itself so long before its lease runs out")
 
     @model_validator(mode="after")
     def leases_make_sense(self) -> LimitsSection:
         if self.lease_s < self.grace_s + 2 * self.beat_s:
             raise ValueError("lease_s must be at least grace_s + 2 x beat_s, or one late heartbeat ends a lease")
         return self
+
+    def terms(self) -> Terms:
+        """What the next attempt is held to."""
+        return Terms(lease_s=self.lease_s, beat_s=self.beat_s, grace_s=self.grace_s, phase_s=self.phase_s,
+                     checkpoint_s=self.checkpoint_s, memory_mb=self.memory_mb, threads=self.threads)
 
 
 class ReportSection(Section):

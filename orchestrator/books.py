@@ -35,10 +35,10 @@ class Books:
 
     def reserve(self, experiment: Experiment, view: View, settings: Settings) -> bool:
         """Take the upper bound of the next attempt; false if it does not fit."""
-        price = price_of(settings.prices.by_class(), experiment.spec.job_class)
-        amount = cost_of(upper_bound_s(view.track, experiment, settings), price)
+        price, terms = price_of(settings.prices.by_class(), experiment.spec.job_class), settings.limits.terms()
+        amount = cost_of(upper_bound_s(view.track, experiment, terms), price)
         try:
-            self._ledger.reserve(experiment.id, amount, self._opened(view, settings), price_usd_h=price,
+            self._ledger.reserve(experiment.id, amount, self._opened(view, settings), price_usd_h=price, terms=terms,
                                  epoch=self._epoch, op_id=f"reserve.{experiment.id}.{experiment.reservations + 1}")
         except OverBudget as error:
             if not self.starved:

@@ -22,6 +22,7 @@ from lab.local.journal import Journal
 from lab.settings import Settings, goals_of, require_metrics
 from lab.track import Track
 from orchestrator.books import Books
+from orchestrator.budgeting import terms_of
 from orchestrator.champion import SETTLED, Standing, champion, leader, worth_confirming
 from orchestrator.designers.protocol import Budget
 from orchestrator.leases import LeaseWatch, Seen
@@ -135,7 +136,12 @@ class Daemon:
         return 0.0
 
     def _observe(self) -> tuple[int, int] | None:
-        """The holder's heartbeat, once it has stood still for a whole lease time under our eyes."""
+        """The holder's heartbeat, once it has stood still for a whole lease time under our eyes. The holder follows
+        what is pushed, and so do we while we wait."""
+        revision = self._ledger.office.control().settings
+        if revision != self._revision:
+            self._adopt(revision)
+            self._watched = None
         lease = self._ledger.office.lease()
         if lease is None:
             return None
@@ -155,7 +161,7 @@ class Daemon:
             self._first_look()
         self._planner = Planner(self._view, self._ledger, self._around.proposer, self._around.clips, self._settings,
                                 goals, self._config.seed, self._config.study_seed)
-        self._leases = LeaseWatch(self._settings.limits.lease_s)
+        self._leases = LeaseWatch()
         self._catch_up_journal()
         self._ready = True
 
@@ -242,15 +248,17 @@ class Daemon:
         attempts = []
         for experiment in self._view.running():
             beat = self._ledger.beat_of(experiment.id, experiment.fence)
-            attempts.append(Seen(experiment.id, experiment.fence, beat.n if beat else 0))
+            lease_s = terms_of(experiment.attempts[-1], self._settings).lease_s
+            attempts.append(Seen(experiment.id, experiment.fence, beat.n if beat else 0, lease_s))
         for silent in self._leases.silent(attempts, self._now()):
             log.info("lease ended for silence", experiment=silent.experiment, fence=silent.fence)
-            self._end_lease(silent.experiment, silent.fence, lost=True)
+            self._end_lease(self._view.live[silent.experiment], lost=True)
 
-    def _end_lease(self, id: str, fence: int, *, lost: bool) -> None:
+    def _end_lease(self, experiment: Experiment, *, lost: bool) -> None:
         """Billed from its last reported use to the end of its lease. A worker that was quicker wins."""
-        beat, limits = self._ledger.beat_of(id, fence), self._settings.limits
-        used = (beat.used_s if beat else 0.0) + limits.lease_s + limits.grace_s
+        id, fence = experiment.id, experiment.fence
+        beat, terms = self._ledger.beat_of(id, fence), terms_of(experiment.attempts[-1], self._settings)
+        used = (beat.used_s if beat else 0.0) + terms.lease_s + terms.grace_s
         ending: Ending = "lost" if lost else "released"
         try:
             self._ledger.release(id, fence, ending, used_s=used, epoch=self._epoch, op_id=f"{id}.{fence}.{ending}",
@@ -293,7 +301,7 @@ class Daemon:
         self._books.free_waiting(self._view)
         if decision.release:
             for experiment in self._view.running():
-                self._end_lease(experiment.id, experiment.fence, lost=False)
+                self._end_lease(experiment, lost=False)
 
     def _exploring(self) -> bool:
         return any(experiment.purpose == "explore" for experiment in self._view.live.values())

@@ -15,7 +15,7 @@ from gpu_workers.runner import PhaseEnd
 from gpu_workers.worker import Surroundings, Worker, WorkerConfig
 from lab.backend import Backend
 from lab.errors import NotFound, Stale, Unavailable
-from lab.experiment import Experiment, Outcome, Reason, Scores
+from lab.experiment import Experiment, Outcome, Reason, Scores, Terms
 from lab.local.mailbox import FileMailbox
 from lab.local.queue import SqliteQueue
 from lab.local.store import FileStore
@@ -48,12 +48,13 @@ class FakeRunner:
         self.end: PhaseEnd | None = None
         self.killed = 0
         self.waited_s = 0.0
+        self.limits = (0.0, 0)
         self.live = False
         self.resumed: list[str] = []
 
     def start(self, request: PhaseRequest, limit_s: float, memory_mb: int) -> FakeRunner:
         self.started.append(request.entry.partition(":")[2])
-        self.waited_s = 0.0
+        self.waited_s, self.limits = 0.0, (limit_s, memory_mb)
         self.resumed += [request.inputs["resume"]] if "resume" in request.inputs else []
         self.end = None
         return self
@@ -83,7 +84,7 @@ class FakeWorkspace:
         self._store, self._left = store, left
         self.cleaned = False
 
-    def request(self, experiment: Experiment, phase: Phase, threads: int) -> PhaseRequest:
+    def request(self, experiment: Experiment, phase: Phase, terms: Terms) -> PhaseRequest:
         last = experiment.checkpoints.get(phase.name)
         live = last.outputs.get(phase.live) if last and not last.done else None
         return PhaseRequest(entry=phase.entry, spec=experiment.spec, out="/nowhere",
@@ -117,7 +118,8 @@ class Bench:
         self.worker = self.another("w1", backend)
 
     def another(self, name: str, backend: Backend) -> Worker:
-        config = WorkerConfig(name=name, device_class="cpu:test:2", lease_s=LEASE_S, grace_s=GRACE_S, beat_s=BEAT_S)
+        config = WorkerConfig(name=name, device_class="cpu:test:2",
+                              terms=Terms(lease_s=LEASE_S, grace_s=GRACE_S, beat_s=BEAT_S))
         self.backend = backend
         return Worker(config, Surroundings(backend=backend, runner=self.runner, workspace=self.workspace,
                                            track=lambda name: track(), goals=lambda e: GOALS, clock=self.clock))
@@ -285,6 +287,32 @@ def test_a_worker_that_reaches_nobody_stops_itself_before_its_lease_runs_out(
     bench.worker.step()
     assert bench.runner.killed == 1
     assert bench.worker.idle
+
+
+def test_an_attempt_is_held_to_the_terms_that_its_money_was_reserved_for(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease of 200 s, though the worker was started under one of 60 s, and a phase of 7 s."""
+    id = bench.lab.queue()
+    bench.lab.reserve(id, terms=Terms(lease_s=200.0, grace_s=GRACE_S, beat_s=50.0, phase_s=7.0, memory_mb=99))
+    bench.queue.send(id)
+    bench.step_until(lambda: bench.runner.started == ["fit"])
+    assert bench.runner.limits == (7.0, 99)
+    bench.worker.step()
+    bench.clock.now += 49.0
+    bench.worker.step()
+    beat = bench.lab.ledger.beat_of(id, 1)
+    assert beat is not None
+    assert beat.n == 1, "it beats by the terms of the attempt"
+
+    def away(*_: object, **__: object) -> None:
+        raise Unavailable("the network is gone")
+    monkeypatch.setattr(bench.lab.ledger, "beat", away)
+    bench.clock.now += 130.0
+    bench.worker.step()
+    assert bench.runner.killed == 0
+    bench.clock.now += 10.0
+    bench.worker.step()
+    assert bench.runner.killed == 1
 
 
 def test_beats_carry_what_the_phase_claims_and_what_was_used(bench: Bench) -> None:

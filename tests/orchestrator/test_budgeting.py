@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from lab.experiment import Attempt, Ending, Spec, TrainingLimit
+from lab.experiment import Attempt, Ending, Spec, Terms, TrainingLimit
 from lab.money import Budget
 from lab.settings import parse
 from lab.track import load_track
@@ -39,10 +39,15 @@ def test_a_training_by_the_clock_may_take_its_time_and_the_money_for_it_is_reser
     track = load_track("codec")
     spec = Spec(track="codec", family="restore", params={"mode": "generic"}, clips="0" * 64, seed=1, protocol=1,
                 limit=TrainingLimit(seconds=3600.0, device_class="c"))
-    bound_s = upper_bound_s(track, experiment("e0001", spec), parse("[limits]\nphase_s = 600\n"))
+    bound_s = upper_bound_s(track, experiment("e0001", spec), Terms(phase_s=600.0))
     assert bound_s == pytest.approx(1.2 * 3600 + 120 + 2 * 600 + 60 + 15)
     by_steps = replace(spec, limit=TrainingLimit(steps=1000))
-    assert upper_bound_s(track, experiment("e0001", by_steps), parse("[limits]\nphase_s = 600\n")) == 3 * 600 + 75
+    assert upper_bound_s(track, experiment("e0001", by_steps), Terms(phase_s=600.0)) == 3 * 600 + 75
+
+
+def test_what_an_attempt_was_given_counts_and_not_what_was_pushed_since() -> None:
+    given = replace(attempt("lost", 0.0), terms=Terms(lease_s=200.0, grace_s=20.0))
+    assert used_s(given, False, 40.0, SETTINGS) == 260.0
 
 
 def test_running_work_is_expected_to_cost_what_recent_work_did_but_never_more_than_reserved() -> None:

@@ -9,8 +9,8 @@ LEASE_S = 60.0
 
 def silences(beats: list[tuple[float, int]]) -> list[float]:
     """When one attempt counted as silent, given (now, its counter)."""
-    watch = LeaseWatch(LEASE_S)
-    return [now for now, n in beats if watch.silent([Seen("e1", 1, n)], now)]
+    watch = LeaseWatch()
+    return [now for now, n in beats if watch.silent([Seen("e1", 1, n, LEASE_S)], now)]
 
 
 def test_a_counter_that_stands_still_for_a_lease_time_is_silence() -> None:
@@ -30,7 +30,14 @@ def test_a_pause_of_our_own_proves_nothing_about_others() -> None:
 
 
 def test_another_fence_is_another_attempt() -> None:
-    watch = LeaseWatch(LEASE_S)
+    watch = LeaseWatch()
     for now in (0, 25, 50):
-        watch.silent([Seen("e1", 1, 5)], now)
-    assert watch.silent([Seen("e1", 2, 5)], 60) == []
+        watch.silent([Seen("e1", 1, 5, LEASE_S)], now)
+    assert watch.silent([Seen("e1", 2, 5, LEASE_S)], 60) == []
+
+
+def test_each_attempt_is_watched_by_the_lease_that_it_was_given() -> None:
+    watch, long, short = LeaseWatch(), Seen("e1", 1, 5, 90.0), Seen("e2", 1, 5, 30.0)
+    found = {now: watch.silent([long, short], now) for now in range(0, 100, 10)}
+    assert {now: [seen.experiment for seen in seen] for now, seen in found.items() if seen} == {
+        30: ["e2"], 40: ["e2"], 50: ["e2"], 60: ["e2"], 70: ["e2"], 80: ["e2"], 90: ["e1", "e2"]}

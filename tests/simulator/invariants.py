@@ -110,10 +110,12 @@ class Checker:
 
     def _phases(self) -> None:
         """5: a phase runs only while its worker's lease can still hold."""
-        from simulator.staff import LEASE_S
         for running in self._world.phases:
             since = self._world.awake - self._acknowledged.get(running.attempt, self._world.awake)
-            self._holds(5, since <= LEASE_S, f"a phase of {running.attempt} runs {since:.0f} s after the last beat")
+            id, fence = running.attempt
+            terms = self.experiments[id].attempts[fence - 1].terms
+            held = terms is not None and since <= terms.lease_s
+            self._holds(5, held, f"a phase of {running.attempt} runs {since:.0f} s after the last beat")
 
     def beat(self, attempt: tuple[str, int]) -> None:
         self._acknowledged[attempt] = self._world.awake

@@ -17,7 +17,7 @@ from gpu_workers.workspace import RESUME
 from lab.backend import Backend
 from lab.control import Report
 from lab.errors import Refused, Unavailable
-from lab.experiment import Experiment, Reason
+from lab.experiment import Experiment, Reason, Terms
 from lab.track import Phase
 from orchestrator.designers.protocol import Proposal
 from orchestrator.proposer import Answer, Ask, InlineProposer
@@ -111,7 +111,7 @@ class SimWorkspace:
     def __init__(self, world: World, backend: Backend, experiment: Experiment) -> None:
         self._world, self._store, self._experiment = world, backend.store, experiment
 
-    def request(self, experiment: Experiment, phase: Phase, threads: int) -> PhaseRequest:
+    def request(self, experiment: Experiment, phase: Phase, terms: Terms) -> PhaseRequest:
         for name in phase.inputs:
             earlier, _, output = name.partition("/")
             if output:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import simulator.disk
-from simulator.staff import LEASE_S
 
 import gpu_workers.worker
 import lab.guards
@@ -24,7 +23,8 @@ import orchestrator.books
 import orchestrator.daemon
 import orchestrator.leases
 from lab.control import Change
-from lab.experiment import MOVES
+from lab.experiment import MOVES, Attempt, Terms
+from lab.settings import Settings
 from lab.transaction import Transaction
 from orchestrator.leases import Seen
 
@@ -68,15 +68,16 @@ def _view_first(self: Any) -> bool:
     return len(changes) == orchestrator.daemon.ROUND
 
 
-def _watch(patience_s: float) -> Callable[..., list[Seen]]:
-    """`LeaseWatch.silent` without the fresh start after a pause of its own, and with this patience."""
+def _watch(patience: float) -> Callable[..., list[Seen]]:
+    """`LeaseWatch.silent` without the fresh start after a pause of its own, and with patience for
+    this share of a lease."""
     def silent(self: Any, attempts: Any, now: float) -> list[Seen]:
         before, self._since = self._since, {}
         found = []
         for seen in attempts:
             n, since = before.get((seen.experiment, seen.fence), (-1, now))
             self._since[(seen.experiment, seen.fence)] = (seen.n, since if n == seen.n else now)
-            if n == seen.n and now - since >= patience_s:
+            if n == seen.n and now - since >= patience * seen.lease_s:
                 found.append(seen)
         return found
     return silent
@@ -85,6 +86,10 @@ def _watch(patience_s: float) -> Callable[..., list[Seen]]:
 def _in_place(self: Any, target: Path, data: bytes) -> None:
     """`FileStore._write_aside`, not aside."""
     self._files.write(target, data)
+
+
+def _terms_in_force(attempt: Attempt, settings: Settings) -> Terms:
+    return settings.limits.terms()
 
 
 def _taken_on_trust(self: Any, t: Transaction, original: str | None) -> str | None:
@@ -116,10 +121,12 @@ MUTANTS = {
     "write aside": Mutant(lab.local.store.FileStore, "_write_aside", _in_place, "half a file stands under a hash"),
     "journal first": Mutant(orchestrator.daemon.Daemon, "_follow", _view_first, "decided on what no journal has"),
     "self-stop": Mutant(gpu_workers.worker.Worker, "_outlast", _never_stop, "a phase outlives its lease"),
-    "fresh start of the watch": Mutant(orchestrator.leases.LeaseWatch, "silent", _watch(LEASE_S),
+    "fresh start of the watch": Mutant(orchestrator.leases.LeaseWatch, "silent", _watch(1.0),
                                        "a daemon that slept ends the leases of workers that slept too"),
-    "a whole lease of silence": Mutant(orchestrator.leases.LeaseWatch, "silent", _watch(LEASE_S / 3),
+    "a whole lease of silence": Mutant(orchestrator.leases.LeaseWatch, "silent", _watch(1 / 3),
                                        "a lease ends before its worker has stopped"),
+    "terms of the attempt": Mutant(orchestrator.daemon, "terms_of", _terms_in_force,
+                                   "a worker runs by another lease than the daemon watches"),
     "sending again": Mutant(orchestrator.daemon, "RESEND_S", 1e12, "a lost message is a lost experiment"),
     "settling what was cancelled": Mutant(orchestrator.books.Books, "settle_ended", nothing, "money stays reserved"),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 from simulator.lines import Killed
-from simulator.staff import Process
+from simulator.staff import LEASE_S, Process
 
 from lab.control import Beat, Idea, Report
 from lab.errors import AetherError, Refused, Unavailable, UserError
@@ -32,8 +32,8 @@ class Person(Process):
         self._ops = count(1)
 
     def act(self) -> None:
-        self.world.rng.choice((self._pause, self._cancel, self._cancel, self._budget, self._settings, self._stop,
-                               self._idea, self._idea, self._report))()
+        self.world.rng.choice((self._pause, self._cancel, self._cancel, self._budget, self._settings, self._settings,
+                               self._settings, self._stop, self._idea, self._idea, self._report))()
 
     def say(self, what: Callable[..., Any], *given: Any, **named: Any) -> None:
         """With one op_id, again until it is answered, as the command line does."""
@@ -75,7 +75,8 @@ class Person(Process):
         self.world.later(self.raise_budget, 600.0)
 
     def _settings(self) -> None:
-        self.push(self.world.rng.choice((self.world.settings_text(), "[limits]\nworkers = 0\n", "[nonsense]\n")))
+        texts = [self.world.settings_text(lease_s=lease_s) for lease_s in (LEASE_S, 3 * LEASE_S)]
+        self.push(self.world.rng.choice((*texts, "[limits]\nworkers = 0\n", "[nonsense]\n")))
 
     def _idea(self) -> None:
         rng, known = self.world.rng, sorted(self.world.checker.experiments)

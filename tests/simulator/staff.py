@@ -14,7 +14,7 @@ from gpu_workers.worker import Surroundings as WorkerSurroundings
 from gpu_workers.worker import Worker, WorkerConfig
 from lab.backend import Backend
 from lab.errors import LabHeld, Unavailable
-from lab.experiment import Experiment
+from lab.experiment import Experiment, Terms
 from lab.ledger import Ledger
 from lab.local.journal import Journal
 from lab.local.mailbox import FileMailbox
@@ -100,8 +100,8 @@ class WorkerProcess(Process):
         super().__init__(world, name)
         self.phases: list[SimRunning] = []
         backend = self.backend()
-        config = WorkerConfig(name=name, device_class="cpu:test", lease_s=LEASE_S, beat_s=BEAT_S, grace_s=GRACE_S,
-                              phase_s=PHASE_S)
+        config = WorkerConfig(name=name, device_class="cpu:test",
+                              terms=Terms(lease_s=LEASE_S, beat_s=BEAT_S, grace_s=GRACE_S, phase_s=PHASE_S))
         self.worker = Worker(config, WorkerSurroundings(
             backend=backend, runner=SimRunner(world, self), track=lambda name: TRACK, goals=lambda e: TRACK.goals,
             workspace=lambda experiment: self._workspace(backend, experiment), clock=self.clock))

@@ -22,7 +22,7 @@ from simulator.invariants import Broken, Checker
 from simulator.lines import Killed
 from simulator.machine import SimRunning
 from simulator.people import Meddler, Person
-from simulator.staff import BEAT_S, GRACE_S, LEASE_S, DaemonProcess, Process, WorkerProcess
+from simulator.staff import BEAT_S, GRACE_S, LEASE_S, PHASE_S, DaemonProcess, Process, WorkerProcess
 from simulator.weather import CALM, drawn, rhythm
 
 from lab.local.table import SqliteTable
@@ -148,10 +148,11 @@ class World:
         else:
             self._step(self.rng.choice(others))
 
-    def settings_text(self, quota: int | None = None) -> str:
+    def settings_text(self, quota: int | None = None, lease_s: float = LEASE_S) -> str:
         limit = f"experiments = {quota}\n" if quota else ""
         return (f"[budget]\nmonthly_usd = {self.budget_usd}\n[prices]\ncpu_usd_h = 1.0\n[designers]\nevolution = 0.0\n"
-                f"[limits]\nworkers = 4\nlease_s = {LEASE_S}\nbeat_s = {BEAT_S}\ngrace_s = {GRACE_S}\n{limit}"
+                f"[limits]\nworkers = 4\nlease_s = {lease_s}\nbeat_s = {BEAT_S}\ngrace_s = {GRACE_S}\n"
+                f"phase_s = {PHASE_S}\n{limit}"
                 f"stop_at_goal = {str(self.goal and not quota).lower()}\n")
 
     def settings(self) -> Any:

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from lab.clock import Clock, SystemClock
-from lab.experiment import Experiment, Outcome, Scores, Spec
+from lab.experiment import Experiment, Outcome, Scores, Spec, Terms
 from lab.ledger import Ledger
 from lab.table import Table
 
@@ -50,8 +50,9 @@ class Laboratory:
         self.ledger.approve(id, epoch=self.epoch, op_id=self.op())
         return id
 
-    def reserve(self, id: str, amount: int = USD) -> str:
-        return self.ledger.reserve(id, amount, (BUDGET,), price_usd_h=1.0, epoch=self.epoch, op_id=self.op())
+    def reserve(self, id: str, amount: int = USD, terms: Terms | None = None) -> str:
+        return self.ledger.reserve(id, amount, (BUDGET,), price_usd_h=1.0, terms=terms, epoch=self.epoch,
+                                   op_id=self.op())
 
     def ready(self, given: Experiment | None = None) -> str:
         """Queued, with its money reserved."""
