@@ -76,8 +76,9 @@ class Reading:
     @property
     def clips(self) -> str:
         """The clip set that is explored now: numbers of different footage are not drawn together."""
-        explored = (row.clips for row in reversed(self.rows) if row.purpose == "explore" and row.designer != "person")
-        return next(explored, self.rows[-1].clips if self.rows else "")
+        explored = [row for row in reversed(self.rows) if row.purpose == "explore"]
+        designed = (row for row in explored if row.designer != "person")
+        return next((row.clips for row in (*designed, *explored, *self.rows[-1:])), "")
 
     @property
     def ranks(self) -> list[Rank]:

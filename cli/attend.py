@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from cli import candidate
 from cli.children import Child, disk_full
 from cli.live import RunLine, live, plain
 from cli.logtail import LogTail
@@ -113,8 +114,9 @@ class Attendant:
         return "" if text in known else NOT_IN_FORCE.format(self._plan.file)
 
 
-def attend(backend: Backend, settings: Settings, plan: Plan) -> int:
-    """Run to the end; gives the exit code. A second Ctrl-C kills everything at once."""
+def attend(backend: Backend, settings: Settings, plan: Plan, fingerprint: str = "") -> int:
+    """Run to the end; gives the exit code. A second Ctrl-C kills everything at once. The experiment with that
+    `fingerprint`, a person's own, is shown with the result."""
     assert backend.folder is not None
     logs, out = backend.folder / "logs", console()
     attendant = Attendant(backend, plan, logs)
@@ -135,7 +137,7 @@ def attend(backend: Backend, settings: Settings, plan: Plan) -> int:
         supervisor.kill()
         typer.echo("ended at once; `aether run` carries on where it stopped", err=True)
         return INTERRUPTED
-    return _end(out, attendant, supervisor, plan)
+    return _end(out, attendant, supervisor, plan, fingerprint)
 
 
 @contextmanager
@@ -169,13 +171,16 @@ def _holds(backend: Backend, pid: int) -> bool:
     return lease is not None and bool(lease.holder) and lease.pid == pid
 
 
-def _end(out: Console, attendant: Attendant, supervisor: Supervisor, plan: Plan) -> int:
+def _end(out: Console, attendant: Attendant, supervisor: Supervisor, plan: Plan, fingerprint: str) -> int:
     """The result, also of a run that failed half-way; then the failure, as one line."""
-    found = conclude(attendant.watch, supervisor.why, attendant.elapsed_s, attendant.from_count)
+    watch = attendant.watch
+    own = candidate.found(watch.backend, fingerprint) if fingerprint else None
+    found = conclude(watch, supervisor.why, attendant.elapsed_s, attendant.from_count, own)
     if plan.json:
         emit(found)
     elif found.why or found.experiments:
-        show(out, attendant.watch, found)
+        show(out, watch, found)
+        candidate.show(out, watch, found.candidate)
     if supervisor.failure:
         typer.echo(f"error: {supervisor.failure}", err=True)
     return supervisor.code

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, number, open_lab, seconds, table
+from cli.params import parse_params
 from cli.progress import progress_bar
 from lab.errors import UserError
 
@@ -146,20 +147,11 @@ def bench(clips: Annotated[list[Path], typer.Argument(metavar="CLIP…", help="V
 
 def _asked_params(known: dict[str, Any], encoder: str, preset: str, pairs: Sequence[str]) -> dict[str, Value]:
     """What the options say, in the search space's own names. `known` is what an experiment said before."""
-    import msgspec
     found: dict[str, Value] = {"encoder": encoder} if encoder else {}
     if preset:
         name = f"{encoder or known.get('encoder', 'svtav1')}_preset"
         pairs = [*pairs, f"{name}={preset}"]
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not (name and equals):
-            raise UserError(f"--param {pair!r}: write NAME=VALUE, such as svtav1_film_grain=8")
-        try:
-            found[name] = msgspec.json.decode(text, type=bool | int | float)
-        except msgspec.DecodeError:
-            found[name] = text
-    return found
+    return found | parse_params(pairs)
 
 
 def _setting(params: dict[str, Any]) -> str:

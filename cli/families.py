@@ -24,8 +24,12 @@ def told(track: Track) -> str:
 
 
 def require(track: Track, settings: Settings) -> None:
-    """Raises UserError where the settings name a family that cannot run here, NotFound for one that is not known."""
+    """Raises UserError where the settings name a family that cannot run here or has no space to explore, NotFound for
+    one that is not known."""
     for name in settings.designers.families or ():
+        if not track.family(name).space:
+            raise UserError(f"designers.families names {name}, which nobody explores; `aether run --candidate DIR` "
+                            f"runs code of your own")
         if missing := track.family(name).missing():
             lacks = " and ".join(missing)
             raise UserError(f"designers.families names {name}, which needs {lacks}: not installed; {FIX}")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from lab.errors import UserError
 from lab.settings import DesignersSection
 
-Scalar = bool | int | float | str
+Scalar = bool | int | float | str | list[str]
 NO_DESIGNER = ("control_share", "families", "window")  # keys of [designers] that are no designer's weight
 
 

@@ -12,9 +12,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cli import families
+from cli import candidate, families
 from cli.output import DEFAULT_BACKEND, JsonOption, new_op, open_lab
 from cli.overrides import Scalar, designer_values, overridden
+from cli.params import parse_params
 from cli.watch import daemon_line
 from lab.backend import Backend
 from lab.errors import LabHeld, NotFound, UserError
@@ -34,6 +35,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     read: str = ""  # what the file said
     seed: int | None = None
     json: bool = False
+    candidate: candidate.Candidate | None = None
 
 
 def run(
@@ -46,6 +48,10 @@ def run(
     seed: Annotated[int | None, typer.Option(help="The same proposals each time, whatever happens on the way.")] = None,
     settings: Annotated[Path | None, typer.Option(help="The settings file; default: aether.toml, if there is one.",
                                                   show_default=False)] = None,
+    own: Annotated[Path | None, typer.Option("--candidate", metavar="DIR", help="Evaluate your own two agents (docs/"
+                                             "two-agents.md), and nothing else unless you ask for more.")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the candidate; may be "
+                                                    "repeated.")] = None,
     json: JsonOption = False,
 ) -> int:
     """Run the laboratory until a goal, the budget, a limit or Ctrl-C ends it. Run again, it carries on.
@@ -56,25 +62,38 @@ def run(
                                                    ("limits", "minutes"): minutes, ("limits", "workers"): workers}
     values = {key: value for key, value in asked.items() if value is not None}
     values |= designer_values(designer) if designer else {}
+    if param and own is None:
+        raise UserError("--param goes with --candidate DIR; a family's parameters are what designers explore")
+    if own is not None and experiments is None and minutes is None:
+        values |= {("designers", "families"): list[str](), ("limits", "stop_at_goal"): False}
     file = settings or (Path(SETTINGS_FILE) if Path(SETTINGS_FILE).exists() else None)
     base = (file.parent if file else Path()).resolve()
     address = backend or (f"local:{base / 'lab'}" if file and file.parent != Path() else DEFAULT_BACKEND)
     read = read_settings(file)
-    return start(Plan(backend=address, text=overridden(read, values), base=base, file=file, read=read, seed=seed,
-                      json=json))
+    text = overridden(read, values)
+    track = load_track(parse(text, str(file or SETTINGS_FILE)).lab.track)
+    mine = candidate.read(own, track, parse_params(param or [])) if own is not None else None
+    return start(Plan(backend=address, text=text, base=base, file=file, read=read, seed=seed, json=json,
+                      candidate=mine))
 
 
 def start(plan: Plan) -> int:
-    """Carry a plan out; gives the exit code."""
+    """Carry a plan out; gives the exit code. A candidate that has run already is shown, and nothing is run."""
     settings = parse(plan.text, str(plan.file or SETTINGS_FILE))
     backend = open_lab(plan.backend, create=True)
     require_free(backend)
     track = load_track(settings.lab.track)
     prepare(backend, track, settings, plan)
+    fingerprint = ""
+    if plan.candidate is not None:
+        fingerprint, before = candidate.offer(backend, track, settings, plan.candidate)
+        if before is not None and before.state == "finished":
+            return candidate.show_again(backend, before, plan.json)
+    put_in_force(backend, plan)
     if settings.designers.families is None and (missing := families.told(track)):
         typer.echo(missing, err=True)
     from cli.attend import attend
-    return attend(backend, settings, plan)
+    return attend(backend, settings, plan, fingerprint)
 
 
 def read_settings(file: Path | None) -> str:
@@ -99,7 +118,7 @@ def require_free(backend: Backend) -> None:
 
 
 def prepare(backend: Backend, track: Track, settings: Settings, plan: Plan) -> None:
-    """Goals and families are the track's, the clips are here, one can be scored; then the settings are in force."""
+    """Goals and families are the track's, the clips that the settings name are in the lab, and one can be scored."""
     for goal in settings.goals or ():
         track.metric(goal.metric)
     families.require(track, settings)
@@ -107,6 +126,9 @@ def prepare(backend: Backend, track: Track, settings: Settings, plan: Plan) -> N
         from cli.clips import import_clips
         import_clips(backend, track, [(plan.base / clip.path, clip.role) for clip in settings.clips])
     _require_clips(backend)
+
+
+def put_in_force(backend: Backend, plan: Plan) -> None:
     backend.ledger.office.push_settings(plan.text, op_id=new_op("settings"))
 
 

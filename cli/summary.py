@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from cli.experiment_page import Dossier, dossier
 from cli.live import best_lines, money_text, unit_of
 from cli.output import number, seconds, shown_path, table
 from cli.picture import Axis, Series, axis, legend, scatter
@@ -40,16 +41,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     front: tuple[FrontLine, ...]
     report: str
+    candidate: Dossier | None = None  # a person's own, where the run was for one
     schema: int = 1
 
 
-def conclude(watch: Watch, why: str, elapsed_s: float, from_count: int) -> Summary:
+def conclude(watch: Watch, why: str, elapsed_s: float, from_count: int, own: Experiment | None = None) -> Summary:
     folder = watch.backend.folder
     report = folder / REPORT if folder is not None else Path()
     ended = sum(id in watch.view.ended for id in watch.view.explored[from_count:])
     return Summary(why=why, elapsed_s=elapsed_s, explored=ended, experiments=watch.view.count,
                    status=watch.status(time.time()), front=tuple(front_lines(watch)),
-                   report=str(report) if report.is_file() else "")
+                   report=str(report) if report.is_file() else "", candidate=dossier(watch, own) if own else None)
 
 
 def show(out: Console, watch: Watch, found: Summary) -> None:

@@ -14,8 +14,10 @@ SILENT = ("none", "full")  # values that say that nothing is changed
 
 def configuration(spec: Spec, track: Track) -> str:
     """`x265 2/3 slow crf 28.1`: chosen words, each number beside the word that it belongs to. A family that names what
-    it is told by goes by its name: `restore auto crf 41.5 channels 16 overfitted`."""
+    it is told by goes by its name: `restore auto crf 41.5 channels 16 overfitted`; code from outside by its hash."""
     family, words = track.family(spec.family), list[str]()
+    if spec.code:
+        return " ".join(filter(None, [family.name, spec.code[:8], _first(spec.params)]))
     if family.told:
         return " ".join([family.name, *_named(spec.params, family.told)])
     for dimension in family.space:

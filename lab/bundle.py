@@ -44,6 +44,11 @@ def problems(files: Mapping[str, str]) -> list[str]:
     return found or [problem for name, text in files.items() for problem in _source_problems(name, text)]
 
 
+def defines(text: str, function: str) -> bool:
+    """Whether this Python source has a function of that name at its top level."""
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in ast.parse(text).body)
+
+
 def write(store: Store, files: Mapping[str, str]) -> str:
     """Stores the bundle; gives its hash."""
     return store.put_bytes(canonical_json(dict(files)))

@@ -44,7 +44,10 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Idea(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person asks the daemon to run: a reproduction, or a configuration of their own."""
+    """What a person asks the daemon to run: a reproduction, a configuration, or code of their own.
+
+    `code` is the hash of a bundle, for a family whose agents come from outside; `trains` says whether they learn first.
+    """
 
     key: str
     family: str
@@ -54,6 +57,8 @@ class Idea(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     clips: str | None = None  # hash of another dataset than the lab's
     repeats: str | None = None
+    code: str | None = None
+    trains: bool = False
     taken: bool = False
 
 

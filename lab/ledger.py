@@ -168,6 +168,11 @@ class Ledger:
             raise NotFound(f"no experiment {id!r}; `aether experiments list` shows them")
         return msgspec.json.decode(record.body, type=Experiment)
 
+    def with_fingerprint(self, fingerprint: str) -> str | None:
+        """The id of the last experiment that was proposed with this fingerprint."""
+        record = self.table.get("fingerprint", fingerprint)
+        return msgspec.json.decode(record.body, type=str) if record else None
+
     def experiments(self, state: State | None = None, *, after: str = "", limit: int = PAGE,
                     newest_first: bool = False) -> Sequence[Experiment]:
         """One page, by id. Give the last id as `after` for the next."""

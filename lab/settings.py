@@ -61,7 +61,7 @@ class DesignersSection(Section):
     control_share: float = Field(default=0.15, ge=0.15, le=1,
                                  description="least share of `control`, the uniform baseline")
     families: tuple[str, ...] | None = Field(
-        default=None, description="families to explore, such as [\"classic\"]; leave out for all that can run here")
+        default=None, description="families to explore, such as [\"classic\"]; [] for none, left out for all that can")
     window: int = Field(default=4, ge=1, le=64,
                         description="with a seed, proposal k sees the first k - window outcomes")
 

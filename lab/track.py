@@ -62,6 +62,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 
     A `learned` one is trained first, under the settings' training limit: always, or where `trained` says. `told` names
     the dimensions by which a configuration is known in few words; without it, each chosen word and what belongs to it.
+    `agents` are the files that its code bundle must hold: such code comes from outside, no designer explores it, it
+    alone knows its parameters, and it learns first where the first of the files has a function `train`.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     trained: When | None = None
     needs: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
 
     def trains(self, params: Mapping[str, Value]) -> bool:
         """Whether this point of the space has weights that are trained before any footage is scored."""

@@ -290,7 +290,7 @@ class Daemon:
             override=self._view.control.override_until > self._around.clock.wall(),
             starved=self._books.starved and not running and not self._view.used,
             quota_done=not self._quota_left() and not exploring,
-            exhausted=self._planner.exhausted and not exploring,
+            exhausted=self._planner.exhausted and not exploring and not self._ledger.office.ideas(),
             goal_reached=limits.stop_at_goal and believed is not None and believed.meets,
             goal_in_sight=limits.stop_at_goal and in_sight,
             confirmed=not worth_confirming(self._view, ahead, 0, exploring=False), running=len(running),
@@ -381,8 +381,8 @@ class Daemon:
         """Approve, pay, send. What is stuck between two of these goes on from there."""
         training_stopped = self._books.level(self._view, self._settings) == "high"
         for experiment in list(self._view.live.values()):
-            learned = self._around.track.family(experiment.spec.family).learned
-            if experiment.state in ("proposed", "queued") and not (learned and training_stopped):
+            trains = experiment.spec.limit is not None
+            if experiment.state in ("proposed", "queued") and not (trains and training_stopped):
                 try:
                     self._dispatch_one(experiment)
                 except Stale:

@@ -66,8 +66,8 @@ class Planner:
 
     @property
     def exhausted(self) -> bool:
-        """No designer finds a point that has not run."""
-        return self._fruitless >= FRUITLESS
+        """No designer finds a point that has not run, or none is asked for any."""
+        return self._fruitless >= FRUITLESS or not self._problem.families
 
     # ------------------------------------------------------------------ what is wanted besides exploring
 
@@ -82,12 +82,7 @@ class Planner:
 
     def idea(self, idea: Idea) -> Experiment:
         """A person's wish as an experiment. Raises NotFound or AetherError where it is none."""
-        family = self._view.track.family(idea.family)
-        faults = problems(family.space, idea.params)
-        if faults:
-            raise AetherError("; ".join(faults))
-        spec = self._spec(idea.family, idea.params, idea.clips or self._clips.explore,
-                          EXPLORE_SEED if idea.seed is None else idea.seed)
+        spec = wished(self._view.track, self._settings, self._clips.explore, idea)
         return self._new(spec, "explore", "person", parents=idea.parents, hypothesis=idea.hypothesis,
                          repeats=idea.repeats)
 
@@ -188,21 +183,38 @@ class Planner:
                          prediction=proposal.prediction, seen=0 if self._seeded else self._view.change)
 
     def _spec(self, family: str, params: dict[str, Any], clips: str, seed: int) -> Spec:
-        track = self._view.track
-        chosen = track.family(family)
-        limit = self._settings.training.limit() if chosen.trains(params) else None
-        return Spec(track=track.name, family=family, params=params, clips=clips, seed=seed, protocol=track.protocol,
-                    job_class=chosen.job_class, limit=limit)
+        return specified(self._view.track, self._settings, family, params, clips, seed)
 
     def _new(self, spec: Spec, purpose: Purpose, designer: str, **more: Any) -> Experiment:
         return Experiment(id=f"e{self._view.count + 1:05d}", spec=spec, fingerprint=spec.fingerprint(), purpose=purpose,
                           designer=designer, settings=self._view.control.settings, **more)
 
 
+def wished(track: Track, settings: Settings, clips: str, idea: Idea) -> Spec:
+    """What a person's idea comes to; `clips` where it names none. Raises NotFound or AetherError where it is none."""
+    family = track.family(idea.family)
+    faults = [] if family.agents else problems(family.space, idea.params)
+    if bool(family.agents) != bool(idea.code):
+        faults.append(f"{family.name} {'needs' if family.agents else 'takes no'} code from outside")
+    if faults:
+        raise AetherError("; ".join(faults))
+    return specified(track, settings, family.name, idea.params, idea.clips or clips,
+                     EXPLORE_SEED if idea.seed is None else idea.seed, idea.code, idea.trains)
+
+
+def specified(track: Track, settings: Settings, family: str, params: dict[str, Any], clips: str, seed: int,
+              code: str | None = None, trains: bool = False) -> Spec:
+    """A whole specification. It is trained under the settings' limit where its family says so, or code `trains`."""
+    chosen = track.family(family)
+    limit = settings.training.limit() if trains or chosen.trains(params) else None
+    return Spec(track=track.name, family=family, params=params, clips=clips, seed=seed, protocol=track.protocol,
+                job_class=chosen.job_class, code=code, limit=limit)
+
+
 def explored_families(track: Track, settings: Settings) -> tuple[str, ...]:
     """Those that the settings name, or all that can run here. Raises NotFound for one that the track has not."""
     if settings.designers.families is not None:
-        return tuple(track.family(name).name for name in settings.designers.families)
+        return tuple(track.family(name).name for name in settings.designers.families if track.family(name).space)
     return tuple(family.name for family in track.families if family.space and not family.missing())
 
 

@@ -95,7 +95,8 @@ def load_decoding_agent(source: str | Path) -> DecodingAgent:
 def _load(source: str | Path, duty: str) -> object:
     module: object = importlib.import_module(source) if isinstance(source, str) else _from_file(source)
     if not callable(getattr(module, duty, None)):
-        raise UserError(f"{source} is no agent: it has no function {duty!r}; DESIGN section 4 says what it must have")
+        name = source if isinstance(source, str) else source.name
+        raise UserError(f"{name} is no agent: it has no function {duty!r}; docs/two-agents.md says what it must have")
     return module
 
 

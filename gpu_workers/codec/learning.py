@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,10 +74,7 @@ def train(box: Box) -> None:
     """Leaves `weights.safetensors` and `training.json`, and while it runs `checkpoint.safetensors`."""
     if box.spec.limit is None:
         raise Refuse("harness_fault", "a training without a limit")
-    agent = load_encoding_agent(encoding_agent(box))
-    learn = getattr(agent, "train", None)
-    if learn is None:
-        raise Refuse("refused", "the encoding agent has no function train(clips, info), and the spec asks for training")
+    learn = _learner(box)
     clips: list[Frames] = [open_clip(clip) for clip in box.clips if clip.role == "train"]
     if not clips:
         raise Refuse("harness_fault", "no clip of the role train is bound; add one: aether clips add FILE --role train")
@@ -107,6 +105,17 @@ def train(box: Box) -> None:
             raise Refuse("crash", str(error)) from error
         shutil.copyfile(weights, box.out / MODEL)
     (box.out / TRAINING).write_bytes(msgspec.json.encode(series.points))
+
+
+def _learner(box: Box) -> Callable[[list[Frames], TrainInfo], Path]:
+    try:
+        agent = load_encoding_agent(encoding_agent(box))
+    except UserError as error:
+        raise Refuse("refused", str(error)) from error
+    learn: Callable[[list[Frames], TrainInfo], Path] | None = getattr(agent, "train", None)
+    if learn is None:
+        raise Refuse("refused", "the encoding agent has no function train(clips, info), and the spec asks for training")
+    return learn
 
 
 def _plain(value: Any) -> int | float | str | None:

@@ -15,7 +15,7 @@ from gpu_workers.codec.explain import explain
 from gpu_workers.codec.families.classic_space import SPACE as CLASSIC_SPACE
 from gpu_workers.codec.families.restore_space import SPACE as RESTORE_SPACE
 from gpu_workers.codec.metrics import METRICS
-from gpu_workers.codec.phases import phases
+from gpu_workers.codec.phases import DECODING_AGENT, ENCODING_AGENT, phases
 from lab.experiment import Experiment, Scores, Spec
 from lab.space import When
 from lab.track import Family, Goal, Health, Objective, Track
@@ -37,7 +37,8 @@ GOALS = (
 CLASSIC = Family(name="classic", space=CLASSIC_SPACE)
 RESTORE = Family(name="restore", space=RESTORE_SPACE, learned=True, trained=When("mode", ("generic",)),
                  needs=("torch", "constriction"), told=("scale", "crf", "channels", "mode"))
-FAMILIES = (CLASSIC, RESTORE)
+CANDIDATE = Family(name="candidate", space=(), agents=(ENCODING_AGENT, DECODING_AGENT))
+FAMILIES = (CLASSIC, RESTORE, CANDIDATE)
 NETWORK_METRICS = frozenset({"decoder_kmac_px", "decoder_teraops_frame"})
 
 

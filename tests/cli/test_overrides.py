@@ -25,6 +25,10 @@ value = 1.0
 """
 
 
+def test_no_family_at_all_is_a_value_too() -> None:
+    assert parse(overridden(TEXT, {("designers", "families"): list[str]()})).designers.families == ()
+
+
 def test_a_key_that_stands_is_replaced_where_it_stands() -> None:
     changed = overridden(TEXT, {("limits", "minutes"): 5.0})
     assert parse(changed).limits.minutes == 5.0

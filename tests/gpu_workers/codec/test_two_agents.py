@@ -75,6 +75,14 @@ def test_an_agent_that_loses_its_way_ends_with_its_own_reason(bench: Bench) -> N
     assert outcome(bench.run(files)).reason == "diverged"
 
 
+def test_an_encoding_agent_that_cannot_encode_is_refused_and_told_so(bench: Bench) -> None:
+    files = printed()
+    files[ENCODING_AGENT] = files[ENCODING_AGENT].replace("def encode(", "def encodes(")
+    ended = outcome(bench.run(files))
+    assert ended.reason == "refused"
+    assert ended.detail.startswith("train: encoding_agent.py is no agent: it has no function 'encode'; docs/two-agents")
+
+
 @pytest.mark.parametrize(("change", "reason"), [
     ("yield Frame(tuple(planes))\n        return", "bad_output"),
     ("import sys; sys.exit(0)", "bad_output"),
