@@ -75,6 +75,7 @@ class Attendant:
         self.watch, self._plan = Watch(backend), plan
         self._began, self.from_count = time.monotonic(), len(self.watch.view.explored)
         self._logs, self._warning, self._warned = LogTail(logs), "", 0.0
+        self._old_stop = bool(self.watch.view.control.stop)  # said to an earlier run; our daemon takes it back
 
     @property
     def elapsed_s(self) -> float:
@@ -97,7 +98,8 @@ class Attendant:
 
     def _run_line(self, told: bool) -> RunLine:
         watch, limits = self.watch, self.watch.settings.limits
-        ending = HANDING_BACK if told else "ending" if watch.view.control.stop else ""
+        self._old_stop = self._old_stop and bool(watch.view.control.stop)
+        ending = HANDING_BACK if told else "ending" if watch.view.control.stop and not self._old_stop else ""
         ended = sum(id in watch.view.ended for id in watch.view.explored[self.from_count:])
         notices = [notice for notice in (self._edited(), disk_full(self._logs.folder), self._warning) if notice]
         return RunLine(elapsed_s=self.elapsed_s, minutes=limits.minutes, experiments=limits.experiments, done=ended,

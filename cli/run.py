@@ -82,6 +82,7 @@ def start(plan: Plan) -> int:
     settings = parse(plan.text, str(plan.file or SETTINGS_FILE))
     backend = open_lab(plan.backend, create=True)
     require_free(backend)
+    backend.ledger.office.close_run(op_id=new_op("begin"))  # limits count from this command, not from one that died
     track = load_track(settings.lab.track)
     prepare(backend, track, settings, plan)
     fingerprint = ""

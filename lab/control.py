@@ -70,7 +70,8 @@ class SettingsRevision(msgspec.Struct, frozen=True, kw_only=True):
 
 class DaemonLease(msgspec.Struct, frozen=True, kw_only=True):
     """Who runs the lab. `epoch` grows at each takeover; an empty holder has left by itself. `run` is the epoch in which
-    the run began: a daemon that takes over from one that died goes on with its run."""
+    the run began: a daemon that takes over from one that died goes on with its run; 0 says that a person ended it.
+    `broke_off`: the daemon before never left."""
 
     epoch: int
     holder: str
@@ -78,6 +79,7 @@ class DaemonLease(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     since: float = 0.0
     run: int = 0
+    broke_off: bool = False
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,11 +90,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
-    """A heartbeat: the counter `n`, and what the sender wants known. Set, not added, so a repeat changes nothing."""
+    """A heartbeat: the counter `n`, and what the sender wants known. Set, not added, so a repeat changes nothing. Of a
+    daemon, `used_s` is how long its run has lasted, and `progress` what it has used of the hour that is paid."""
 
     fence: int
     n: int
     used_s: float = 0.0
+    at: float = 0.0  # wall clock of a daemon, for people
     phase: str = ""
     progress: dict[str, Any] = {}
 

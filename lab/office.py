@@ -37,9 +37,18 @@ class Office:
             epoch = lease.epoch + 1 if lease else 1
             run = lease.run if lease and lease.holder else epoch
             t.put(*DAEMON, DaemonLease(epoch=epoch, holder=holder, host=host, pid=pid, since=self._clock.wall(),
-                                       run=run or epoch))
+                                       run=run or epoch, broke_off=bool(lease and lease.holder)))
             return epoch
         return self._transactor.run("take_lease", holder, op_id, decide, int)
+
+    def close_run(self, *, op_id: str) -> int:
+        """A person begins a run of their own: the next daemon does not go on with that of one that died."""
+        def decide(t: Transaction) -> int:
+            lease = t.read(*DAEMON, DaemonLease)
+            if lease is not None and lease.holder:
+                t.put(*DAEMON, replace(lease, run=0))
+            return lease.epoch if lease else 0
+        return self._transactor.run("close_run", "", op_id, decide, int)
 
     def begin_run(self, explored: int, *, epoch: int, op_id: str) -> Run:
         """The run that this daemon carries on, or begins now after so many explored experiments."""
@@ -63,14 +72,25 @@ class Office:
             return epoch
         return self._transactor.run("leave_lease", str(epoch), op_id, decide, int)
 
-    def beat_daemon(self, epoch: int, n: int) -> None:
+    def beat_daemon(self, epoch: int, n: int, ran_s: float = 0.0, paid: dict[str, Any] | None = None) -> None:
         """The daemon's heartbeat. Raises Stale when another daemon has taken over."""
         guards.check_epoch(self.lease(), epoch)
-        self._table.set("beat", f"daemon.{epoch}", msgspec.json.encode(Beat(fence=epoch, n=n)))
+        self._table.set("beat", f"daemon.{epoch}", msgspec.json.encode(
+            Beat(fence=epoch, n=n, used_s=ran_s, at=self._clock.wall(), progress=paid or {})))
 
     def daemon_beat(self, epoch: int) -> int:
+        sign = self.daemon_sign(epoch)
+        return sign.n if sign else 0
+
+    def daemon_sign(self, epoch: int) -> Beat | None:
+        """The last heartbeat of the daemon of that epoch."""
         record = self._table.get("beat", f"daemon.{epoch}")
-        return msgspec.json.decode(record.body, type=Beat).n if record else 0
+        return msgspec.json.decode(record.body, type=Beat) if record else None
+
+    def last_sign(self, run: int, epoch: int) -> Beat | None:
+        """The last heartbeat of those who carried that run before this epoch: one may have died before its first."""
+        signs = (self.daemon_sign(before) for before in range(epoch - 1, run - 1, -1))
+        return next((sign for sign in signs if sign is not None), None)
 
     def lease(self) -> DaemonLease | None:
         record = self._table.get(*DAEMON)

@@ -6,6 +6,8 @@ known that it never began. The orchestrator itself is paid by the hour, ahead.
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 
 from lab.clock import Clock, month_key
@@ -75,14 +77,13 @@ class Books:
     # ------------------------------------------------------------------ the house itself
 
     def pay_overhead(self, view: View, settings: Settings) -> None:
-        """An hour of the orchestrator, reserved ahead. What an earlier daemon left open is booked in full."""
+        """An hour of the orchestrator, reserved ahead. The hour has one key until it is known to be ours, so that a
+        lost reply is asked for again and not taken for another's."""
         if self._overhead is not None and self._clock.monotonic() - self._overhead[1] < HOUR_S:
             return
         self.settle_overhead(view, settings)
-        for key, reservation in list(view.unsettled.items()):
-            if reservation.what == "overhead":
-                self._settle(view, key, reservation.amount, HOUR_S)
         key, price = f"overhead.{self._epoch}.{self._overheads + 1}", settings.prices.overhead_usd_h
+        self._settle_left_open(view, settings, key)
         try:
             self._ledger.accounts.reserve_overhead(key, overhead_cost(settings, HOUR_S), self._opened(view, settings),
                                                    price_usd_h=price, epoch=self._epoch, op_id=f"reserve.{key}")
@@ -92,6 +93,12 @@ class Books:
         self._overheads += 1
         self._overhead = (key, self._clock.monotonic())
 
+    def paid(self) -> dict[str, Any]:
+        """What a heartbeat tells of the hour that is paid, for whoever has to settle it if we die."""
+        if self._overhead is None:
+            return {}
+        return {"overhead": self._overhead[0], "overhead_s": self._clock.monotonic() - self._overhead[1]}
+
     def settle_overhead(self, view: View, settings: Settings) -> None:
         """Book the part of the hour that was used."""
         if self._overhead is None:
@@ -100,6 +107,19 @@ class Books:
         seconds = min(self._clock.monotonic() - since, HOUR_S)
         self._settle(view, key, overhead_cost(settings, seconds), seconds)
         self._overhead = None
+
+    def _settle_left_open(self, view: View, settings: Settings, own: str) -> None:
+        """Of the hours of daemons that died: up to their last sign, and a lease that ran out."""
+        for key, reservation in list(view.unsettled.items()):
+            if reservation.what == "overhead" and key != own:
+                seconds = min(self._lived_s(key) + settings.limits.lease_s + settings.limits.grace_s, HOUR_S)
+                self._settle(view, key, cost_of(seconds, reservation.price_usd_h), seconds)
+
+    def _lived_s(self, key: str) -> float:
+        """How far into the hour of this reservation its daemon said that it was."""
+        sign = self._ledger.office.daemon_sign(int(key.split(".")[1]))
+        told = sign.progress if sign else {}
+        return float(told["overhead_s"]) if told.get("overhead") == key else 0.0
 
     def level(self, view: View, settings: Settings) -> Level:
         """The worst level of the budgets in force, from what is spent and what running work will probably cost."""

@@ -76,7 +76,7 @@ class Daemon:
         self.why = self.lost = ""
         self.left = False
         self._epoch = self._beats = self._revision = 0
-        self._started = self._next_beat = 0.0
+        self._started = self._next_beat = self._ran_before_s = 0.0
         self._watched: tuple[tuple[int, int], float] | None = None
         self._sent: dict[str, float] = {}  # experiment → when its message was last sent
         self._pending: Experiment | None = None  # proposed to the ledger, which has not answered yet
@@ -171,12 +171,22 @@ class Daemon:
                                                   op_id=f"begin.{self._epoch}")
         self._books = Books(self._ledger, self._around.clock, self._epoch, self._run.key)
         self._post = Post(self._backend, self._around.reporter, self._around.clock)
+        self._look_back()
         if self._around.journal is not None:
             self._around.journal.open()
         if self._view.control.stop and self._run.key == self._epoch:  # said to an earlier run, which this is not
             self._ledger.office.set_control(stop="", op_id=f"go.{self._epoch}")
             self._view.control = self._ledger.office.control()
         self._begun = True
+
+    def _look_back(self) -> None:
+        """What the daemons before us leave behind: how long the run has lasted, and hours that nobody reported."""
+        office = self._ledger.office
+        carried = office.last_sign(self._run.key, self._epoch)
+        self._ran_before_s = carried.used_s if carried is not None else 0.0
+        lease, last = office.lease(), office.daemon_sign(self._epoch - 1)
+        if lease is not None and lease.broke_off and last is not None and self._settings.report.hourly:
+            self._post.was_down(last.at)
 
     # ------------------------------------------------------------------ a round
 
@@ -203,8 +213,17 @@ class Daemon:
     def _beat(self) -> None:
         if self._now() >= self._next_beat:
             self._beats += 1
-            self._ledger.office.beat_daemon(self._epoch, self._beats)
+            self._show_life()
             self._next_beat = self._now() + self._settings.limits.beat_s
+
+    def _show_life(self) -> None:
+        """Raises Stale if another daemon has taken over."""
+        self._ledger.office.beat_daemon(self._epoch, self._beats, self._ran_s, self._books.paid())
+
+    @property
+    def _ran_s(self) -> float:
+        """How long the run has lasted, under all the daemons that carried it."""
+        return self._ran_before_s + self._now() - self._started
 
     def _follow(self) -> bool:
         """Take in new changes, the journal first; whether there may be more."""
@@ -264,7 +283,7 @@ class Daemon:
             self._ledger.release(id, fence, ending, used_s=used, epoch=self._epoch, op_id=f"{id}.{fence}.{ending}",
                                  detail="no heartbeat for a lease time" if lost else self.why)
         except Stale:
-            self._ledger.office.beat_daemon(self._epoch, self._beats)  # raises if it is our epoch that is stale
+            self._show_life()  # to learn whether it is our epoch that is stale
 
     # ------------------------------------------------------------------ stages
 
@@ -285,7 +304,7 @@ class Daemon:
         running, exploring = self._view.running(), self._exploring()
         in_sight = ahead is not None and ahead.meets and self._unbeaten(ahead) >= SETTLED
         return Situation(
-            stage=self.stage, elapsed_s=self._now() - self._started, minutes=limits.minutes,
+            stage=self.stage, elapsed_s=self._ran_s, minutes=limits.minutes,
             control=self._view.control, level=self._books.level(self._view, self._settings),
             override=self._view.control.override_until > self._around.clock.wall(),
             starved=self._books.starved and not running and not self._view.used,

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from agents.words import moment
 from lab.backend import Backend
 from lab.clock import Clock, hour_key
 from lab.errors import Unavailable
@@ -45,6 +46,12 @@ class Post:
         hour = hour_key(self._clock.wall())
         if hour != self._hour:
             self._due[self._hour], self._hour = "hourly", hour
+
+    def was_down(self, since: float) -> None:
+        """Nobody lived here since `since` (wall clock). If that was in another hour, its report was never sent: it is
+        sent now, for all the hours that are missing, and says so."""
+        if hour_key(since) != self._hour:
+            self._due[hour_key(since)] = f"hourly; no daemon ran from {moment(since)} to {moment(self._clock.wall())}"
 
     def ask(self, key: str, why: str) -> None:
         self._due[key] = why

@@ -1,0 +1,160 @@
+"""What a daemon finds of those before it: their run goes on, their last hour is paid, and the hours without any daemon
+are reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.backend import Backend
+from lab.clock import hour_key
+from lab.errors import Unavailable
+from lab.ledger import Ledger
+from lab.local.mailbox import FileMailbox
+from lab.local.queue import SqliteQueue
+from lab.local.store import FileStore
+from lab.local.table import SqliteTable
+from lab.settings import parse
+from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.planner import ClipSets
+from orchestrator.proposer import InlineProposer
+from support.curve.spec import TRACK
+
+SETTINGS = parse("[designers]\nevolution = 0.0\n[limits]\nminutes = 60\nlease_s = 60\nbeat_s = 5\ngrace_s = 15\n")
+NOON = 1_795_996_800.0 + 12 * 3600  # 2026-11-30T12:00 UTC
+
+
+class Time:
+    """Wall and monotonic clock of one process after the other."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def wall(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now - NOON
+
+
+class NotingReporter:
+    busy = False
+
+    def __init__(self) -> None:
+        self.asked: dict[str, str] = {}
+
+    def start(self, key: str, why: str) -> None:
+        self.asked[key] = why
+
+
+class House:
+    """A lab whose daemons come one after the other; none works, since nobody claims."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock, self.reporter = Time(), NotingReporter()
+        table = SqliteTable(":memory:")
+        self.backend = Backend(address="local:test", ledger=Ledger(table, self.clock), folder=folder,
+                               queues={"cpu": SqliteQueue(table, "cpu", self.clock.wall)},
+                               store=FileStore(folder / "store"), mailbox=FileMailbox(folder / "outbox"))
+        self._count = 0
+
+    def daemon(self) -> Daemon:
+        """One that has proof of the last one's death."""
+        self._count += 1
+        office = self.backend.ledger.office
+        lease = office.lease()
+        proof = (lease.epoch, office.daemon_beat(lease.epoch)) if lease else None
+        return Daemon(DaemonConfig(holder=f"d{self._count}", observed=proof), SETTINGS, Surroundings(
+            backend=self.backend, track=TRACK, proposer=InlineProposer(), reporter=self.reporter,
+            clips=ClipSets("1" * 64, "2" * 64), clock=self.clock, parse=parse))
+
+    def lives(self, daemon: Daemon, minutes: float) -> None:
+        until = self.clock.now + 60 * minutes
+        for _ in range(5):
+            daemon.step()
+        while self.clock.now < until and not daemon.over:
+            self.clock.now += 5.0
+            daemon.step()
+
+    def overheads(self) -> dict[str, float]:
+        return {e.key: e.used_s for e in self.backend.ledger.accounts.entries() if e.what == "overhead"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_the_minutes_of_a_run_go_on_under_the_daemon_that_takes_over(house: House) -> None:
+    house.lives(house.daemon(), minutes=40)
+    house.clock.now += 3600  # nobody lives
+    heir = house.daemon()
+    house.lives(heir, minutes=19)
+    assert heir.stage != "drain"
+    house.lives(heir, minutes=2)
+    assert heir.why == "60 minutes are over"
+
+
+def test_a_third_goes_on_though_the_second_died_before_its_first_sign(house: House) -> None:
+    house.lives(house.daemon(), minutes=59)
+    house.daemon().step()  # takes the lease, and is gone
+    heir = house.daemon()
+    house.lives(heir, minutes=2)
+    assert heir.why == "60 minutes are over"
+
+
+def test_a_run_that_a_person_begins_has_all_its_minutes_whatever_became_of_the_last(house: House) -> None:
+    house.lives(house.daemon(), minutes=59)
+    house.backend.ledger.office.close_run(op_id="aether run")
+    heir = house.daemon()
+    house.lives(heir, minutes=40)
+    assert heir.why == ""
+
+
+def test_a_daemon_that_was_killed_has_paid_for_what_it_lived_and_a_lease(house: House) -> None:
+    house.lives(house.daemon(), minutes=10)
+    house.lives(house.daemon(), minutes=1)
+    assert house.overheads() == {"overhead.1.1": pytest.approx(600 + 60 + 15, abs=6)}
+
+
+def test_an_hour_whose_reply_was_lost_is_paid_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts, lost = house.backend.ledger.accounts, iter([True])
+    reserve = accounts.reserve_overhead
+
+    def lose_the_reply(*given: Any, **named: Any) -> str:
+        key = reserve(*given, **named)
+        if next(lost, False):
+            raise Unavailable("the reply was lost")
+        return key
+    monkeypatch.setattr(accounts, "reserve_overhead", lose_the_reply)
+    daemon = house.daemon()
+    house.lives(daemon, minutes=59)
+    assert house.overheads() == {}, "the hour is not over"
+    house.lives(daemon, minutes=2)
+    assert house.overheads()["overhead.1.1"] == pytest.approx(3600, abs=10)
+
+
+def test_hours_without_a_daemon_are_reported_by_the_next(house: House) -> None:
+    house.lives(house.daemon(), minutes=30)
+    house.clock.now += 3 * 3600
+    house.lives(house.daemon(), minutes=1)
+    assert house.reporter.asked == {
+        "2026-11-30T12": "hourly; no daemon ran from 2026-11-30 12:30 UTC to 2026-11-30 15:30 UTC"}
+
+
+def test_a_pause_within_one_hour_is_no_report_of_its_own(house: House) -> None:
+    house.lives(house.daemon(), minutes=10)
+    house.clock.now += 600
+    house.lives(house.daemon(), minutes=1)
+    assert house.reporter.asked == {}
+
+
+def test_a_lab_that_was_left_in_order_has_no_hours_to_report(house: House) -> None:
+    first = house.daemon()
+    house.lives(first, minutes=1)
+    house.backend.ledger.office.leave_lease(first.epoch, op_id="leave")
+    house.clock.now += 5 * 3600
+    house.lives(house.daemon(), minutes=1)
+    assert hour_key(NOON) not in house.reporter.asked
