@@ -1,5 +1,7 @@
 """The machine lock: a timed section has the machine to itself, everything else shares it.
 
+`MachineLock` waits; a `Seat` never does, for whoever holds the machine in the name of a process that may not.
+
 Two `flock`ed files. The lock itself is held shared or exclusive. Everybody passes the gate first, and a waiting
 exclusive keeps it shut, so that new sharers queue behind it and it is never starved. The kernel frees both files
 when their holder dies, however it dies. The lock is not re-entrant: who asks twice waits for itself.
@@ -11,7 +13,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -51,7 +53,42 @@ class MachineLock:
 
     @property
     def _gate(self) -> Path:
-        return self.path.with_name(self.path.name + ".gate")
+        return gate_of(self.path)
+
+
+class Seat:
+    """A share of the machine, or all of it, that is asked for again and again. Closing it gives it up."""
+
+    def __init__(self, path: Path, alone: bool) -> None:
+        self._path, self.alone = path, alone
+        self._gate: int | None = None  # held while we are, or wait to be, alone
+        self._lock: int | None = None
+
+    def taken(self) -> bool:
+        """Takes it if it is free, and says whether it is ours now."""
+        if self._lock is None and self._gate is None:
+            self._gate = _locked_now(gate_of(self._path), fcntl.LOCK_EX)
+        if self._lock is None and self._gate is not None:
+            self._lock = _locked_now(self._path, fcntl.LOCK_EX if self.alone else fcntl.LOCK_SH)
+        if not self.alone:
+            _let_go(self._gate)
+            self._gate = None
+        return self._lock is not None
+
+    def wanted(self) -> bool:
+        """Whether somebody waits at the gate who would have the machine alone. A passer-by can look like one."""
+        gate = _locked_now(gate_of(self._path), fcntl.LOCK_EX)
+        _let_go(gate)
+        return gate is None
+
+    def close(self) -> None:
+        _let_go(self._lock)
+        _let_go(self._gate)
+        self._lock = self._gate = None
+
+
+def gate_of(path: Path) -> Path:
+    return path.with_name(path.name + ".gate")
 
 
 @contextmanager
@@ -60,6 +97,17 @@ def _held(path: Path, how: int) -> Iterator[None]:
     try:
         yield
     finally:
+        os.close(descriptor)
+
+
+def _locked_now(path: Path, how: int) -> int | None:
+    with suppress(BlockingIOError):
+        return _locked(path, how | fcntl.LOCK_NB)
+    return None
+
+
+def _let_go(descriptor: int | None) -> None:
+    if descriptor is not None:
         os.close(descriptor)
 
 

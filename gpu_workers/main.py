@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpu_workers.device import device_class
-from gpu_workers.runner import ProcessRunner
+from gpu_workers.sandbox.canary import runner_here, sandbox_here
 from gpu_workers.worker import Surroundings, Worker, WorkerConfig
 from gpu_workers.workspace import FolderWorkspace
 from lab.backend import Backend, open_backend
@@ -32,7 +32,7 @@ def serve(address: str, *, name: str = "", keep_going: Callable[[], bool] = lamb
         return FolderWorkspace(scratch(backend, experiment), backend.store)
 
     worker = Worker(config(current_settings(backend), name), Surroundings(
-        backend=backend, runner=ProcessRunner(), workspace=workspace, track=load_track,
+        backend=backend, runner=runner_here(), sandboxed=sandbox_here().works, workspace=workspace, track=load_track,
         goals=lambda experiment: goals_for(backend, experiment), clock=clock, probe=probe))
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,6 +13,7 @@ import importlib
 import io
 import math
 import os
+import select
 import sys
 import time
 import traceback
@@ -30,6 +31,7 @@ from lab.experiment import Reason, Spec
 PROGRESS_LINE_BYTES = 2048
 PROGRESS_INTERVAL_S = 1 / 20
 FAILURE_FILE = "failure.json"
+ARTEFACTS = "artefacts/"  # a folder in which any phase may leave what later readers need
 DONE, CRASHED, REFUSED, DISK_FULL = 0, 1, 3, 4
 
 
@@ -52,9 +54,12 @@ class PhaseRequest(msgspec.Struct, frozen=True, kw_only=True):
     clips: tuple[BoundClip, ...] = ()
     inputs: dict[str, str] = {}
     threads: int = 1
-    timed: bool = False  # encoding is timed too, and waits for the machine
+    timed: bool = False  # its speed is told too, so it has the machine to itself
     machine_lock: str | None = None
     checkpoint_s: float = 30.0  # between two checkpoints of a phase that has some
+    trusted: bool = False  # code of ours; any other runs in a sandbox where there is one
+    outputs: tuple[str, ...] = ()  # what is taken out of a sandbox, as the phase declared it
+    box_mb: int = 0  # memory of each sandbox in which a trusted phase runs what nobody trusts; 0 where there is none
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +119,7 @@ class Box:
     machine: MachineLock
     checkpoint_s: float
     progress: Callable[..., None]
+    box_mb: int = 0
 
 
 def run_phase_file(path: Path, sink: BinaryIO | None = None) -> int:
@@ -137,7 +143,7 @@ def _box(request: PhaseRequest, lines: ProgressLines) -> Box:
     lock = MachineLock(Path(request.machine_lock) if request.machine_lock else None, lines.waiting)
     inputs = {name: Path(path) for name, path in request.inputs.items()}
     return Box(request.spec, request.clips, inputs, Path(request.out), request.threads, request.timed, lock,
-               request.checkpoint_s, lines)
+               request.checkpoint_s, lines, request.box_mb)
 
 
 def _entry(name: str) -> Callable[[Box], None]:
@@ -176,6 +182,19 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)  # from here on a stray print is log, not progress
     path, worker = Path(arguments[0]), int(arguments[1]) if len(arguments) > 1 else None
     return supervise(lambda: _flushed(run_phase_file(path, progress)), worker)
+
+
+def in_box(request: str, progress: int) -> int:
+    """As `main`, for a sandbox, which needs no reaper: its walls end all that is in them."""
+    if _nobody_reads(progress):  # whoever made the box died before it was finished
+        return CRASHED
+    return _flushed(run_phase_file(Path(request), os.fdopen(progress, "wb")))
+
+
+def _nobody_reads(pipe: int) -> bool:
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return bool(poll.poll(0))
 
 
 def _flushed(code: int) -> int:

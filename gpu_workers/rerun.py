@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from gpu_workers.main import config, current_settings, goals_for
-from gpu_workers.runner import ProcessRunner
+from gpu_workers.sandbox.canary import runner_here, sandbox_here
 from gpu_workers.worker import Surroundings, Worker
 from gpu_workers.workspace import FolderWorkspace
 from lab.backend import Backend, Store
@@ -73,8 +73,9 @@ def rerun(lab: Backend, experiment: Experiment, folder: Path, told: Told = lambd
     memory = msgspec.structs.replace(memory, store=Overlay(lab.store, memory.store))
     _queue(memory, experiment)
     worker = Worker(config(current_settings(lab), "rerun"), Surroundings(
-        backend=memory, runner=ProcessRunner(), track=load_track, goals=lambda _: goals_for(lab, experiment),
-        workspace=lambda attempt: FolderWorkspace(folder / "scratch", memory.store), clock=SystemClock()))
+        backend=memory, runner=runner_here(), sandboxed=sandbox_here().works, track=load_track,
+        goals=lambda _: goals_for(lab, experiment), clock=SystemClock(),
+        workspace=lambda attempt: FolderWorkspace(folder / "scratch", memory.store)))
     try:
         while (now := memory.ledger.experiment(experiment.id)).state != "finished":
             time.sleep(worker.step())

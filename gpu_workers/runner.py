@@ -3,7 +3,8 @@
 A phase gets a session and a scratch folder of its own, an environment of its own, limits on memory, files and
 time, and a reaper that leaves nothing running. Nothing here blocks: a state machine polls. What comes back is data from
 a stranger: claims are parsed and capped, the log's end is kept, files are collected only if they are plain ones.
-This is no sandbox: it holds programs that fail, not programs that attack.
+This is no sandbox: it holds programs that fail, not programs that attack. So it runs code of ours alone; what comes
+from outside needs the boxes of `gpu_workers.sandbox`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -32,6 +34,7 @@ FILE_BYTES = 4 << 30  # the largest single file that a phase may write, and all 
 FULL_BYTES = 1 << 20  # a disk with less than this left is full
 OPEN_FILES = 1024
 SCRATCH = ".scratch"
+NO_BOX = "code from outside is run in a sandbox alone, and this machine has none: aether doctor says why"
 LOOK_INTERVAL_S = 0.2  # between two looks at the memory of the whole family
 STOP_GRACE_S = 2.0  # for the reaper to take its family down, before it is killed from outside
 
@@ -83,6 +86,8 @@ class ProcessRunner:
 
     def start(self, request: PhaseRequest, limit_s: float, memory_mb: int) -> Running:
         """Starts the phase. The calling thread must outlive it: the kernel ends the phase with that thread."""
+        if request.spec.code and not request.box_mb:
+            return Ended("harness_fault", NO_BOX)
         out = Path(request.out)
         scratch = out / SCRATCH
         scratch.mkdir(parents=True, exist_ok=True)
@@ -94,6 +99,29 @@ class ProcessRunner:
             env=_environment(scratch, request.threads), bufsize=0)
         _limit(process.pid, memory_mb)
         return _Process(process, out, self._clock, limit_s, memory_mb)
+
+
+class Ended:
+    """Implements `Running` for a phase that was never started."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self._end = PhaseEnd(reason=reason, detail=detail, seconds=0.0, cpu_s=0.0, peak_mb=0.0, log="")
+
+    @property
+    def waited_s(self) -> float:
+        return 0.0
+
+    def poll(self) -> PhaseEnd:
+        return self._end
+
+    def progress(self) -> list[dict[str, Any]]:
+        return []
+
+    def fetch_live(self, name: str) -> bool:
+        return False
+
+    def kill(self) -> None:
+        pass
 
 
 class _Process:
@@ -232,12 +260,12 @@ class _Process:
         return lines[-1][:500] if lines else ""
 
     def _drain(self) -> None:
-        for claim in self._reader.feed(_read(_pipe(self._process.stdout))):
+        for claim in self._reader.feed(drained(_pipe(self._process.stdout).fileno())):
             if "waiting" in claim:
                 self._waits(claim["waiting"] is True)
             else:
                 self._claims.append(claim)
-        self._log = (self._log + _read(_pipe(self._process.stderr)))[-LOG_BYTES:]
+        self._log = (self._log + drained(_pipe(self._process.stderr).fileno()))[-LOG_BYTES:]
 
     def _waits(self, waits: bool) -> None:
         if waits and self._waits_since is None:
@@ -251,14 +279,12 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _read(pipe: IO[bytes]) -> bytes:
-    """What the pipe holds now; at most 4 MiB, so that a flood cannot keep us here."""
+def drained(pipe: int) -> bytes:
+    """What a pipe that does not block holds now; at most 4 MiB, so that a flood cannot keep us here."""
     pieces: list[bytes] = []
-    while len(pieces) < 64:
-        piece = pipe.read(1 << 16)
-        if not piece:
-            break
-        pieces.append(piece)
+    with suppress(BlockingIOError):
+        while len(pieces) < 64 and (piece := os.read(pipe, 1 << 16)):
+            pieces.append(piece)
     return b"".join(pieces)
 
 

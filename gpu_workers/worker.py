@@ -53,6 +53,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     goals: Callable[[Experiment], tuple[Goal, ...]]
     clock: Clock
     probe: Probe = silent
+    sandboxed: bool = False  # whether the runner puts what nobody trusts into boxes; told in the record
 
 
 @dataclass
@@ -242,6 +243,7 @@ class Worker:
         return Outcome(verdict="success" if met else "partial", scores=scores)
 
     def _finish(self, job: Job, outcome: Outcome) -> float:
+        outcome = msgspec.structs.replace(outcome, sandboxed=self._around.sandboxed)
         try:
             self._ledger.finish(job.experiment.id, job.fence, outcome, used_s=self._used_s(job), phases=job.seconds,
                                 op_id=f"{job.experiment.id}.{job.fence}.finish")

@@ -15,7 +15,7 @@ import msgspec
 
 from gpu_workers.collect import collect
 from gpu_workers.machine import default_path
-from gpu_workers.phase import BoundClip, PhaseRequest
+from gpu_workers.phase import ARTEFACTS, BoundClip, PhaseRequest
 from lab import bundle
 from lab.backend import Store
 from lab.experiment import Checkpoint, Dataset, Experiment, Terms
@@ -24,7 +24,6 @@ from lab.track import Phase
 OUTPUT_BYTES = 2 << 30  # all the outputs of a phase together
 CODE = "code/"  # the input that stands for a candidate's bundle
 RESUME = "resume"  # the input that stands for a phase's own last live output
-ARTEFACTS = "artefacts/"  # a folder in which any phase may leave what later readers need
 
 
 class Workspace(Protocol):
@@ -62,8 +61,8 @@ class FolderWorkspace:
         earlier |= self._resume(phase, experiment.checkpoints.get(phase.name))
         return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(out), threads=terms.threads,
                             clips=self._clips(experiment.spec.clips, roles), inputs=earlier,
-                            timed=experiment.purpose == "confirm", machine_lock=str(default_path()),
-                            checkpoint_s=terms.checkpoint_s)
+                            timed=phase.timed and experiment.purpose == "confirm", machine_lock=str(default_path()),
+                            checkpoint_s=terms.checkpoint_s, trusted=phase.trusted, outputs=phase.outputs)
 
     def keep(self, phase: Phase) -> dict[str, str]:
         out = self._folder / phase.name

@@ -89,6 +89,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None = None
     detail: str = ""
     scores: Scores | None = None
+    sandboxed: bool | None = None  # whether what nobody trusts ran in a sandbox; null in records that are older
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

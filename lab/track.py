@@ -91,6 +91,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     `outputs` are files it must leave. `live` is one that it replaces by a rename while it runs: the worker keeps it now
     and then, and a later attempt gets the last one as the input `resume`. `asked_s` is the time that the spec itself
     asks for, which a person's limit on phases does not cut.
+    A `timed` one has a speed to tell, for which a confirmation gives it the machine alone.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...] = ()
     live: str = ""
     trusted: bool = False
+    timed: bool = False
     limit_s: float = 600.0
     asked_s: float = 0.0
     memory_mb: int = 4096
@@ -138,7 +140,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     `not_applicable(spec)` names metrics whose goals do not apply (classic decoders have no network).
     `explain(scores)` says in one or two plain lines what limited the result.
     `export(experiment, store, folder)` leaves there what a person takes away; gives lines that say how to use it.
-    `health()` checks what the track needs of this machine.
+    `health()` checks what the track needs of this machine; `canary`, a phase's entry, runs it once in a sandbox, before
+    the worker trusts that one.
     """
 
     name: str
@@ -155,6 +158,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     explain: Callable[[Scores], str]
     export: Callable[[Experiment, Store, Path], Sequence[str]] | None = None
     health: Callable[[], Sequence[Health]] | None = None
+    canary: str = ""
 
     def family(self, name: str) -> Family:
         for family in self.families:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpu_workers.codec.measure.decoder_side import DecoderSide
 from gpu_workers.codec.measure.quality import Quality, QualityResult
-from gpu_workers.codec.measure.timing import started
+from gpu_workers.codec.measure.timing import PLAIN, started
 from gpu_workers.codec.stream import StreamFacts, read_stream_facts
 from gpu_workers.codec.video import FrameReader
 
@@ -32,12 +33,12 @@ class Measured:
 
 
 def measure(reference: FrameReader, path: Path, threads: int, progress: Callable[[int], None],
-            arguments: Sequence[str] = ()) -> Measured:
-    """`progress` hears how many frames are done; `arguments` are the decoder's, for a model or an agent from outside.
+            side: DecoderSide = PLAIN) -> Measured:
+    """`progress` hears how many frames are done; `side` is what its decoder is started with.
     Raises BadStream, BadFrames or DecoderFailed for a bad stream."""
     info = reference.info
     facts = read_stream_facts(path, info.frames)
-    with started(threads, arguments) as decoder, Quality(reference, info, threads=threads) as quality:
+    with started(threads, side) as decoder, Quality(reference, info, threads=threads) as quality:
         decoder.deliver(path)
         for done, frame in enumerate(decoder.frames(info), 1):
             quality.add(frame)

@@ -42,7 +42,8 @@ def _train(more: tuple[str, ...], limit: TrainingLimit) -> Phase:
 
 def _encode(more: tuple[str, ...]) -> Phase:
     return Phase(name="encode", entry="gpu_workers.codec.encoding:encode",
-                 inputs=("clips:score", "clips:confirm", *more), outputs=(f"{STREAMS}/", RECORDS), limit_s=1200)
+                 inputs=("clips:score", "clips:confirm", *more), outputs=(f"{STREAMS}/", RECORDS), timed=True,
+                 limit_s=1200)
 
 
 def _score(more: tuple[str, ...]) -> Phase:

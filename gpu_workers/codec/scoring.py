@@ -25,7 +25,7 @@ from gpu_workers.codec.network import network_cost
 from gpu_workers.codec.phases import FRAMES, RECORDS, SCORES, STREAMS, SUFFIX, THUMBNAILS
 from gpu_workers.codec.summary import ClipScores, Number, summarise
 from gpu_workers.codec.thumbnails import thumbnail
-from gpu_workers.codec.two_agents import decoder_arguments, frozen_model
+from gpu_workers.codec.two_agents import decoder_side, frozen_model
 from gpu_workers.device import device_class
 from gpu_workers.phase import BoundClip, Box, Refuse
 from lab.canonical import canonical_json
@@ -73,8 +73,10 @@ def _measure(box: Box, clip: BoundClip) -> Measured:
         with box.machine.shared():
             return measure(reference, path, box.threads,
                            lambda done: box.progress(clip=clip.name, frame=done, frames=frames),
-                           decoder_arguments(box))
-    except (BadStream, BadFrames, DecoderFailed) as error:
+                           decoder_side(box))
+    except DecoderFailed as error:
+        raise Refuse(error.reason, f"{clip.name}: {error}") from error
+    except (BadStream, BadFrames) as error:
         raise Refuse("bad_output", f"{clip.name}: {error}") from error
 
 
@@ -83,12 +85,12 @@ def _time(box: Box, name: str, one: Measured) -> tuple[DecodeTiming, dict[int, F
     try:
         with ExitStack() as stack:
             with box.machine.shared():
-                decoders = stack.enter_context(warm(box.threads, arguments=decoder_arguments(box)))
+                decoders = stack.enter_context(warm(box.threads, side=decoder_side(box)))
             with box.machine.exclusive():
                 box.progress(clip=name, note="timing the decoder")
                 return time_decoding(decoders, one.path, one.reference.info, frozenset(_shown(one).values()))
     except DecoderFailed as error:
-        raise Refuse("bad_output", f"{name}: {error}, though it had decoded once") from error
+        raise Refuse(error.reason, f"{name}: {error}, though it had decoded once") from error
 
 
 def clip_scores(one: Measured, timing: DecodeTiming, record: EncodeRecord, source_mbps: float | None, model_mb: float,

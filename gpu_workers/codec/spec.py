@@ -67,4 +67,5 @@ def _explain(scores: Scores) -> str:
 
 TRACK = Track(name="codec", protocol=PROTOCOL, families=FAMILIES, metrics=METRICS, objectives=OBJECTIVES, goals=GOALS,
               phases=phases, anchors=ANCHORS, derive=derive, facts=_facts, not_applicable=_not_applicable,
-              explain=_explain, export=_export, health=_health)
+              explain=_explain, export=_export, health=_health,
+              canary="gpu_workers.codec.canary:encode_eight_frames")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpu_workers.codec.families import ENCODERS
+from gpu_workers.codec.measure.decoder_side import DecoderSide
 from gpu_workers.codec.phases import CODE, DECODING_AGENT, ENCODING_AGENT, MODEL
 from gpu_workers.phase import Box, Refuse
 
@@ -27,11 +28,7 @@ def frozen_model(box: Box) -> Path | None:
     return box.inputs.get(f"train/{MODEL}")
 
 
-def decoder_arguments(box: Box) -> list[str]:
-    """For `python -m gpu_workers.codec.decoder`: the frozen weights, and the candidate's decoding agent."""
-    weights, arguments = frozen_model(box), list[str]()
-    if weights is not None:
-        arguments += ["--model", str(weights)]
-    if CODE in box.inputs:
-        arguments += ["--agent", f"{box.spec.family}={box.inputs[CODE] / DECODING_AGENT}"]
-    return arguments
+def decoder_side(box: Box) -> DecoderSide:
+    """The frozen weights and the candidate's decoding agent, in a box where the machine has any."""
+    agent = (box.spec.family, box.inputs[CODE] / DECODING_AGENT) if CODE in box.inputs else None
+    return DecoderSide(frozen_model(box), agent, box.box_mb)

@@ -10,10 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,18 +20,24 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
-import psutil
-
 from gpu_workers.codec.frames import BadFrames, Frame, RawReader, VideoInfo
+from gpu_workers.codec.measure.decoder_side import DecoderSide
+from gpu_workers.codec.measure.processes import BoxedProcess, PlainProcess, Process
 from lab.errors import AetherError
+from lab.experiment import Reason
 
 RUNS = 3
 PIPE_BYTES = 1 << 20  # so that the decoder need not wait for us after every 64 KiB
 ERROR_BYTES = 4096
+PLAIN = DecoderSide()
 
 
 class DecoderFailed(AetherError):
-    """The decoder process ended without all its frames; the message is the last thing it said."""
+    """The decoder process ended without all its frames; the message is the last thing it said, or why we ended it."""
+
+    def __init__(self, message: str, reason: Reason = "bad_output") -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
 
 
 @dataclass(frozen=True)
@@ -50,31 +53,27 @@ class DecodeTiming:
 class DecoderProcess:
     """One decoder that waits for its stream. Use `started` or `warm`, which also end it."""
 
-    def __init__(self, threads: int, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, threads: int, side: DecoderSide = PLAIN) -> None:
         ready, told = os.pipe()
-        command = [
-            sys.executable,
-            "-m",
-            "gpu_workers.codec.decoder",
-            "--threads",
-            str(threads),
-            "--ready-fd",
-            str(told),
-            *arguments,
-        ]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(told,)
-        )
-        os.close(told)
+        try:
+            self._runs: Process = (BoxedProcess(side.plan(threads, told), told) if side.box_mb
+                                   else PlainProcess(side.command(threads, told), told))
+        except BaseException:
+            os.close(ready)
+            raise
+        finally:
+            os.close(told)
+        self.process = self._runs.process
         self.output = _reader(self.process.stdout)
         with suppress(PermissionError):  # a user has so much of it, and no more
             fcntl.fcntl(self.output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._ready = ready
-        self._watch = psutil.Process(self.process.pid)
         self._errors = b""
         self._readers = [threading.Thread(target=self._read_errors, daemon=True)]
         self._readers[0].start()
-        self.cpu_s = self.peak_mb = 0.0
+        self._ended = False
+        self._code: int | None = None
+        self._cpu_at_ready_s = self.cpu_s = self.peak_mb = 0.0
 
     def wait_until_ready(self) -> None:
         with os.fdopen(self._ready, "rb") as pipe:
@@ -82,7 +81,7 @@ class DecoderProcess:
         if word != b"ready\n":
             self.finish()
             raise DecoderFailed("the decoder ended before it was ready")
-        self._cpu_at_ready_s = _cpu_s(self.process.pid)
+        self._cpu_at_ready_s = self._runs.cpu_s()
 
     def deliver(self, stream: Path) -> None:
         """Hands the file's bytes over beside us: the decoder may write frames before it has read the last byte."""
@@ -94,26 +93,29 @@ class DecoderProcess:
         """The frames, exactly as many and as large as `info` says. Sets `cpu_s` and `peak_mb` at the end."""
         try:
             for frame in RawReader(self.output, info):
-                self.peak_mb = max(self.peak_mb, self._high_water_mb())
+                self.peak_mb = max(self.peak_mb, self._runs.high_water_mb())
                 yield frame
         except BadFrames as error:
+            self.output.close()  # one that still writes hears of it
             self.finish()
             raise DecoderFailed(f"{error}; {self._last_words()}") from error
         self.finish()
 
     def finish(self) -> None:
         """Waits for the end. Raises DecoderFailed unless it ended well."""
-        _, status, usage = os.wait4(self.process.pid, 0)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.cpu_s = usage.ru_utime + usage.ru_stime - getattr(self, "_cpu_at_ready_s", 0.0)
+        self._code, cpu_s = self._runs.wait()
+        self._ended = True
+        self.cpu_s = cpu_s - self._cpu_at_ready_s
         for thread in self._readers:
             thread.join()
-        if self.process.returncode != 0:
+        if (why := self._runs.ended_by_us()) is not None:
+            raise DecoderFailed(why.detail, why.reason)
+        if self._code != 0:
             raise DecoderFailed(self._last_words())
 
     def close(self) -> None:
-        if self.process.returncode is None:
-            os.kill(self.process.pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
+        if not self._ended:
+            self._runs.kill()
             with suppress(DecoderFailed):
                 self.finish()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
@@ -130,28 +132,21 @@ class DecoderProcess:
 
     def _last_words(self) -> str:
         lines = self._errors.decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"the decoder ended with code {self.process.returncode}"
-
-    def _high_water_mb(self) -> float:
-        """Most resident memory so far, of the process and those that it started. Read while they live: what
-        `wait4` tells of a fork includes the memory of its parent."""
-        with suppress(psutil.NoSuchProcess):
-            return sum(_high_water_kb(member.pid) for member in (self._watch, *self._watch.children())) / 1024
-        return self.peak_mb
+        return lines[-1] if lines else f"the decoder ended with code {self._code}"
 
 
 @contextmanager
-def started(threads: int, arguments: Sequence[str] = ()) -> Iterator[DecoderProcess]:
+def started(threads: int, side: DecoderSide = PLAIN) -> Iterator[DecoderProcess]:
     """A decoder that is ready for its stream. It does not outlive the block."""
-    with warm(threads, 1, arguments) as (decoder,):
+    with warm(threads, 1, side) as (decoder,):
         yield decoder
 
 
 @contextmanager
-def warm(threads: int, count: int = RUNS, arguments: Sequence[str] = ()) -> Iterator[list[DecoderProcess]]:
+def warm(threads: int, count: int = RUNS, side: DecoderSide = PLAIN) -> Iterator[list[DecoderProcess]]:
     """Decoders that are ready, each for a stream of its own. They start beside one another, and wait idle."""
     with ExitStack() as stack:
-        decoders = [stack.enter_context(closing(DecoderProcess(threads, arguments))) for _ in range(count)]
+        decoders = [stack.enter_context(closing(DecoderProcess(threads, side))) for _ in range(count)]
         for decoder in decoders:
             decoder.wait_until_ready()
         yield decoders
@@ -193,20 +188,6 @@ def _timing(seconds: list[float], cpu_s: list[float], frames: int) -> DecodeTimi
         decode_spread_pct=100 * (max(seconds) - min(seconds)) / median_s,
         decode_cpu_s=statistics.median(cpu_s),
     )
-
-
-def _cpu_s(pid: int) -> float:
-    """Processor time of a process to the microsecond: the clock of <linux/posix-timers.h>, CPUCLOCK_SCHED of a pid.
-    /proc counts in ticks of 10 ms, as long as a whole short decode."""
-    return time.clock_gettime(~pid << 3 | 2)
-
-
-def _high_water_kb(pid: int) -> int:
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    return 0
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
