@@ -70,7 +70,7 @@ class Box:
             command = [sys.executable, "-I", "-S", str(LAUNCH), json.dumps(_launch(plan, told))]
             inherited = (info_end, status_end, block_end, told, *filters, *files.values(), *pass_fds)
             self.process = subprocess.Popen(command, env={}, stdin=stdin, stdout=stdout, stderr=stderr,
-                                            pass_fds=inherited, start_new_session=True, bufsize=0)
+                                            pass_fds=inherited, start_new_session=True)
         try:
             self.inside = self._handshake(info)
         except BaseException:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -76,12 +77,14 @@ class CurveLab:
         return os.environ | {"PYTHONPATH": path, "AETHER_TEST": self.mark, "AETHER_KILL_AT": kill_at}
 
     def processes(self) -> list[psutil.Process]:
-        """Whatever still runs for this lab: by the mark, or by the folder in its command."""
+        """Whatever still runs for this lab: by the mark, by the folder in its command, or, in a box that tells neither,
+        by what is mounted there."""
         found = []
         for process in psutil.process_iter():
             try:
                 named = str(self.folder) in " ".join(process.cmdline())
-                ours = named or process.environ().get("AETHER_TEST") == self.mark
+                bound = str(self.folder) in _mounts(process.pid)
+                ours = named or bound or process.environ().get("AETHER_TEST") == self.mark
                 if ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:
@@ -97,6 +100,12 @@ class CurveLab:
     def _start(self, script: str, *arguments: str, kill_at: str, **how: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", script, self.address, *arguments], cwd=self.folder,
                                 env=self.environment(kill_at), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how)
+
+
+def _mounts(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/mountinfo").read_text()
+    return ""
 
 
 class Crew:
