@@ -265,8 +265,8 @@ class Worker:
         phase = job.phase.name if job.phase else ""
         beat = Beat(fence=job.fence, n=job.beats + 1, used_s=self._used_s(job), phase=phase, progress=job.progress)
         self._ledger.beat(job.experiment.id, beat)
-        self._around.backend.queues[job.queue].extend(job.message, job.terms.lease_s)
         job.beats, job.acknowledged, job.next_beat = job.beats + 1, now, now + job.terms.beat_s
+        self._around.backend.queues[job.queue].extend(job.message, job.terms.lease_s)  # a hint; the lease is the truth
 
     def _used_s(self, job: Job) -> float:
         """What is billed: the time since the claim, but for that in which others had the machine."""

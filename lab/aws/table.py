@@ -42,6 +42,10 @@ TABLE_SCHEMA: dict[str, Any] = {
     "BillingMode": "PAY_PER_REQUEST",
 }
 BODY_LIMIT = 350_000  # bytes; an item may have 400 KB, its names and keys included
+# A call ends within CALL_S, the pause between its attempts included. Two of them make a heartbeat, and must fit into
+# the grace in which a worker stops itself before its lease runs out (15 s by default).
+CONNECT_S, READ_S, ATTEMPTS = 1.0, 2.0, 2
+CALL_S = (CONNECT_S + READ_S) * ATTEMPTS + 1.0
 TRIES = 8  # of one transaction that was turned away for no fault of its own: about 3 s in all
 GET_BATCH, DELETE_BATCH = 100, 25  # DynamoDB's own limits
 MET = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
@@ -52,8 +56,9 @@ THROTTLED = frozenset({"ThrottlingError", "ThrottlingException", "RequestLimitEx
 def connect(**where: Any) -> DynamoDBClient:
     """A client whose waits are bounded. `where` goes to boto3 (region_name, endpoint_url, …)."""
     with plain_errors("DynamoDB"):
-        return boto3.client("dynamodb", config=Config(connect_timeout=5, read_timeout=15, max_pool_connections=32,
-                                                      retries={"mode": "standard", "total_max_attempts": 5}), **where)
+        return boto3.client("dynamodb", config=Config(
+            connect_timeout=CONNECT_S, read_timeout=READ_S, max_pool_connections=32,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS}), **where)
 
 
 def create_table(client: DynamoDBClient, name: str) -> None:

@@ -315,6 +315,19 @@ def test_an_attempt_is_held_to_the_terms_that_its_money_was_reserved_for(
     assert bench.runner.killed == 1
 
 
+def test_a_beat_counts_also_where_the_queue_cannot_be_reached(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.send()
+    bench.step_until(lambda: bench.runner.started == ["fit"])
+
+    def away(*_: object, **__: object) -> None:
+        raise Unavailable("the queue is gone")
+    monkeypatch.setattr(bench.queue, "extend", away)
+    for _ in range(20):
+        bench.clock.now += BEAT_S
+        bench.worker.step()
+    assert bench.runner.killed == 0
+
+
 def test_beats_carry_what_the_phase_claims_and_what_was_used(bench: Bench) -> None:
     id = bench.send()
     bench.step_until(lambda: bench.runner.started == ["fit"])

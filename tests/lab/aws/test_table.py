@@ -6,6 +6,8 @@ TransactionConflict.
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +15,10 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from lab.aws.table import BODY_LIMIT, TABLE_SCHEMA, TRIES, DynamoTable, connect
+from lab.aws.table import BODY_LIMIT, CALL_S, TABLE_SCHEMA, TRIES, DynamoTable, connect
 from lab.clock import SystemClock
 from lab.errors import Conflict, Damaged, Refused, Unavailable
+from lab.experiment import Terms
 from lab.ledger import Ledger
 from lab.table import Check, Record, Write
 
@@ -178,6 +181,18 @@ def test_an_error_of_aws_is_one_line_with_the_fix(stubbed: Stubbed, code: str, f
     with pytest.raises(Unavailable, match=f"DynamoDB table lab: {code}: no. really; .*{fix}") as error:
         stubbed.table.get("thing", "a")
     assert "\n" not in str(error.value)
+
+
+def test_a_heartbeat_that_reaches_nobody_ends_within_the_grace_of_a_lease() -> None:
+    """Two calls, each tried as often as it may be. The server takes what comes and never answers."""
+    assert Terms().grace_s > 2 * CALL_S
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        client = connect(endpoint_url=f"http://127.0.0.1:{mute.getsockname()[1]}", region_name="us-east-1",
+                         aws_access_key_id="test", aws_secret_access_key="test")
+        since = time.monotonic()
+        with pytest.raises(Unavailable, match="call again"):
+            DynamoTable(client, "lab").get("thing", "a")
+        assert time.monotonic() - since < CALL_S
 
 
 def test_no_region_and_no_login_say_what_to_set() -> None:
