@@ -23,6 +23,7 @@ from lab.track import Goal, Track
 
 ENDED = ("finished", "cancelled")
 PAGE = 500
+LAG = 300  # changes that the list of open reservations may lag behind, on a backend whose index does
 RECENT = 100  # attempts whose costs tell what the next will probably cost
 
 
@@ -169,14 +170,20 @@ class View:
 
 def _records(ledger: Ledger) -> Iterator[Record]:
     """What a view is made of, reservations before the attempts that used them. Books that are closed stay shut: of
-    settled reservations none is read, of entries only the last ones."""
-    for kind, tag in (("reservation", "open"), ("experiment", None), ("budget", None), ("control", None),
-                      ("report", None)):
-        after = ""
-        while page := ledger.table.page(kind, tag=tag, after=after, limit=PAGE):
-            yield from page
-            after = page[-1].id
+    settled reservations only the latest are read, of entries only the last ones."""
+    yield from _pages(ledger, "reservation", "open")
+    for change in ledger.changes(max(ledger.last_change() - LAG, 0), LAG):  # the list may not know of them yet
+        yield from (image.record() for image in change.records if image.kind == "reservation")
+    for kind in ("experiment", "budget", "control", "report"):
+        yield from _pages(ledger, kind)
     yield from reversed(ledger.table.page("entry", limit=RECENT, newest_first=True))
+
+
+def _pages(ledger: Ledger, kind: str, tag: str | None = None) -> Iterator[Record]:
+    after = ""
+    while page := ledger.table.page(kind, tag=tag, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].id
 
 
 def explored_clips(ledger: Ledger) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lab.experiment import Outcome
 from lab.local.table import SqliteTable
+from lab.table import Record
 from orchestrator.view import View
 from support.curve.spec import GOALS, TRACK
 from support.laboratory import CRASH, HARNESS_FAULT, SUCCESS, Laboratory
@@ -47,6 +50,26 @@ def test_an_older_image_applied_again_does_no_harm() -> None:
     view = looked(lab)
     before = facts(view)
     assert facts(followed(lab, view=view)) == before
+
+
+class LaggingIndex(SqliteTable):
+    """As on DynamoDB: what took its tag a moment ago is not listed by it yet."""
+
+    def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
+             newest_first: bool = False) -> Sequence[Record]:
+        return [] if tag is not None else super().page(kind, after=after, limit=limit, newest_first=newest_first)
+
+
+def test_a_look_sees_money_that_was_reserved_a_moment_ago() -> None:
+    """And what an attempt has used of it; or it would stay reserved for ever."""
+    lab = Laboratory(LaggingIndex(":memory:"))
+    lab.end()
+    id, fence = lab.start()
+    lab.finish(id, fence)
+    waiting = lab.ready()
+    view = looked(lab)
+    assert view.unsettled.keys() == {f"{id}.1", f"{waiting}.1"}
+    assert view.used.keys() == {f"{id}.1"}
 
 
 def test_our_own_faults_are_counted_until_something_ends_without_one() -> None:
