@@ -62,6 +62,9 @@ class Overlay:
     def remove(self, hash: str) -> None:
         self._own.remove(hash)
 
+    def retire(self, hash: str, before: float) -> bool:
+        return self._own.retire(hash, before)
+
     def _of(self, hash: str) -> Store:
         return self._own if self._own.has(hash) else self._base
 

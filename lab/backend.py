@@ -49,7 +49,9 @@ class Queue(Protocol):
 class Store(Protocol):
     """Files by the SHA-256 of their bytes, and named pointers. Bytes are checked against the hash on every read."""
 
-    def put(self, path: Path) -> str: ...
+    def put(self, path: Path) -> str:
+        """Gives the hash. A file that is there already counts as stored now."""
+        ...
 
     def put_bytes(self, data: bytes) -> str: ...
 
@@ -72,6 +74,10 @@ class Store(Protocol):
         ...
 
     def remove(self, hash: str) -> None: ...
+
+    def retire(self, hash: str, before: float) -> bool:
+        """Remove it, unless it was stored, or stored again, after `before` (wall clock); whether it is gone."""
+        ...
 
 
 class Mailbox(Protocol):

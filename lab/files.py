@@ -7,13 +7,16 @@ the folder. Errors of the system come out as `Unavailable`, with the fix.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from lab.errors import Unavailable
+
+PIECE_BYTES = 1 << 20  # of a file in memory at once
 
 
 class Files(Protocol):
@@ -29,7 +32,23 @@ class Files(Protocol):
         """Durable when it returns; after a crash before that, any prefix of `data` may stand at the end."""
         ...
 
+    def copy(self, source: Path, target: Path) -> str:
+        """Durable when it returns, and read but once; gives the SHA-256 of what was written."""
+        ...
+
     def read(self, path: Path) -> bytes: ...
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of the file, which may be larger than memory."""
+        ...
+
+    def touch(self, path: Path) -> bool:
+        """Make it as young as one that is written now; whether it was there."""
+        ...
+
+    def modified(self, path: Path) -> float | None:
+        """When it was written or touched last, on the wall clock; None if it is not there."""
+        ...
 
     def lines(self, path: Path) -> Iterator[bytes]:
         """Line by line with its end, so that a large file needs no memory."""
@@ -68,6 +87,33 @@ class SystemFiles:
                 file.write(data)
                 file.flush()
                 sync(file.fileno())
+
+    def copy(self, source: Path, target: Path) -> str:
+        digest = hashlib.sha256()
+        with _plain_errors(source), source.open("rb") as reading, _plain_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as writing:
+                while piece := reading.read(PIECE_BYTES):
+                    digest.update(piece)
+                    writing.write(piece)
+                writing.flush()
+                sync(writing.fileno())
+        return digest.hexdigest()
+
+    def digest(self, path: Path) -> str:
+        with _plain_errors(path), path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def touch(self, path: Path) -> bool:
+        with _plain_errors(path), suppress(FileNotFoundError):
+            os.utime(path)
+            return True
+        return False
+
+    def modified(self, path: Path) -> float | None:
+        with _plain_errors(path), suppress(FileNotFoundError):
+            return path.stat().st_mtime
+        return None
 
     def read(self, path: Path) -> bytes:
         with _plain_errors(path):

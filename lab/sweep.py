@@ -41,9 +41,11 @@ class Removal(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes, and how many bytes of each retention stay. `young` is scratch within its grace period."""
+    """What goes, and how many bytes of each retention stay. `young` is scratch within its grace period; what was stored
+    after `before` is not taken, also if it was stored again since this was planned."""
 
     removals: tuple[Removal, ...]
+    before: float
     kept_bytes: int
     cache_bytes: int
     young_bytes: int
@@ -104,7 +106,7 @@ def plan(objects: Iterable[tuple[str, int, float]], marks: Marks, *, now: float,
         removals.append(Removal(hash, size, "cache"))
         sizes["cache"] -= size
         over -= size
-    return Plan(removals=tuple(removals), kept_bytes=sizes["keep"], cache_bytes=sizes["cache"],
+    return Plan(removals=tuple(removals), before=now - grace_s, kept_bytes=sizes["keep"], cache_bytes=sizes["cache"],
                 young_bytes=sizes["scratch"])
 
 
@@ -112,10 +114,8 @@ def sweep(store: Store, planned: Plan, since: Iterable[Change]) -> list[Removal]
     """Remove what is planned, but for what changes made since the marking name; gives what went."""
     named = {hash for change in since for image in change.records if image.kind == "experiment"
              for hash in needs(msgspec.json.decode(image.body, type=Experiment))}
-    gone = [removal for removal in planned.removals if removal.hash not in named]
-    for removal in gone:
-        store.remove(removal.hash)
-    return gone
+    return [removal for removal in planned.removals
+            if removal.hash not in named and store.retire(removal.hash, planned.before)]
 
 
 def footage_of(store: Store) -> Callable[[str], Sequence[str]]:

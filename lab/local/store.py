@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -27,27 +26,27 @@ class FileStore:
         self.folder, self._files, self._rng = folder, files or SystemFiles(), rng or Random()
 
     def put(self, path: Path) -> str:
-        return self.put_bytes(self._files.read(path))
+        hash = self._files.digest(path)
+        return hash if self._files.touch(self._object(hash)) else self._copied(path)
 
     def put_bytes(self, data: bytes) -> str:
         hash = sha256(data)
         target = self._object(hash)
-        if not self._files.exists(target):
+        if not self._files.touch(target):  # what is there is young again, so that no sweep takes it
             self._write_aside(target, data)
         return hash
 
     def fetch(self, hash: str) -> Path:
-        self.read(hash)
-        return self._object(hash)
+        path = self._there(hash)
+        if self._files.digest(path) != hash:
+            raise _damaged(path)
+        return path
 
     def read(self, hash: str) -> bytes:
-        path = self._object(hash)
-        if not self._files.exists(path):
-            raise NotFound(f"the store has no file {hash[:12]}…; was it removed by hand? add the clip again, "
-                           f"or run the experiment again with `aether reproduce`")
+        path = self._there(hash)
         data = self._files.read(path)
-        if hashlib.sha256(data).hexdigest() != hash:
-            raise Damaged(f"{path} does not match its hash; remove it and add it again")
+        if sha256(data) != hash:
+            raise _damaged(path)
         return data
 
     def has(self, hash: str) -> bool:
@@ -76,14 +75,49 @@ class FileStore:
     def remove(self, hash: str) -> None:
         self._files.remove(self._object(hash))
 
+    def retire(self, hash: str, before: float) -> bool:
+        """Put aside first and then judged: whoever stores it again meanwhile has made it young, or sees it gone and
+        writes it anew."""
+        target = self._object(hash)
+        modified = self._files.modified(target)
+        if modified is None or modified > before:
+            return False
+        aside = self._aside(target.parent)
+        self._files.replace(target, aside)
+        if (self._files.modified(aside) or 0.0) > before:
+            self._files.replace(aside, target)
+            return False
+        self._files.remove(aside)
+        return True
+
     def _write_aside(self, target: Path, data: bytes) -> None:
-        aside = target.parent / f"{ASIDE}-{self._rng.getrandbits(64):016x}"
+        aside = self._aside(target.parent)
         try:
             self._files.write(aside, data)
             self._files.replace(aside, target)
         finally:
             if self._files.exists(aside):
                 self._files.remove(aside)
+
+    def _copied(self, path: Path) -> str:
+        aside = self._aside(self.folder / "objects")
+        try:
+            hash = self._files.copy(path, aside)
+            self._files.replace(aside, self._object(hash))
+        finally:
+            if self._files.exists(aside):
+                self._files.remove(aside)
+        return hash
+
+    def _aside(self, folder: Path) -> Path:
+        return folder / f"{ASIDE}-{self._rng.getrandbits(64):016x}"
+
+    def _there(self, hash: str) -> Path:
+        path = self._object(hash)
+        if not self._files.exists(path):
+            raise NotFound(f"the store has no file {hash[:12]}…; was it removed by hand? add the clip again, "
+                           f"or run the experiment again with `aether reproduce`")
+        return path
 
     def _object(self, hash: str) -> Path:
         if not HASH.fullmatch(hash):
@@ -104,3 +138,7 @@ class FileStore:
             yield
         finally:
             os.close(descriptor)
+
+
+def _damaged(path: Path) -> Damaged:
+    return Damaged(f"{path} does not match its hash; remove it and add it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,37 @@ class Recorder(SystemFiles):
         if self._die_at:
             raise Torn  # nobody cleans up after a power cut
         super().remove(path)
+
+
+class NeverWhole(SystemFiles):
+    """The real file system, on which no file is read into memory."""
+
+    def read(self, path: Path) -> bytes:
+        raise AssertionError(f"{path} was read whole")
+
+
+def test_a_file_that_is_larger_than_memory_can_be_stored_and_fetched(tmp_path: Path) -> None:
+    store, film = FileStore(tmp_path / "store", NeverWhole()), tmp_path / "film"
+    film.write_bytes(b"frame" * 700_000)  # more than one piece
+    hash = store.put(film)
+    assert hash == hashlib.sha256(film.read_bytes()).hexdigest()
+    assert store.fetch(hash).read_bytes() == film.read_bytes()
+    assert store.leftovers() == []
+
+
+def test_what_is_stored_again_while_a_sweep_takes_it_stays(tmp_path: Path) -> None:
+    """The worst moment: after the sweep has looked at its age, and before it takes it away."""
+    class Meanwhile(SystemFiles):
+        def replace(self, source: Path, target: Path) -> None:
+            if target.name.startswith(ASIDE):
+                assert FileStore(tmp_path).put_bytes(b"a clip") == hash
+            super().replace(source, target)
+
+    hash = FileStore(tmp_path).put_bytes(b"a clip")
+    path = FileStore(tmp_path).fetch(hash)
+    os.utime(path, times=(1000.0, 1000.0))
+    assert not FileStore(tmp_path, Meanwhile()).retire(hash, before=2000.0)
+    assert FileStore(tmp_path).read(hash) == b"a clip"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
+from lab.canonical import sha256
 from lab.errors import Unavailable
 
 
@@ -83,6 +84,20 @@ class ProcessFiles:
         self._disk.rename(source, target)
         if broken is not None:
             raise broken[1]
+
+    def copy(self, source: Path, target: Path) -> str:
+        data = self.read(source)
+        self.write(target, data)
+        return sha256(data)
+
+    def digest(self, path: Path) -> str:
+        return sha256(self.read(path))
+
+    def touch(self, path: Path) -> bool:
+        return path in self._disk.seen
+
+    def modified(self, path: Path) -> float | None:
+        return 0.0 if path in self._disk.seen else None
 
     def read(self, path: Path) -> bytes:
         if path not in self._disk.seen:

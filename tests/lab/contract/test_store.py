@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,28 @@ def test_what_is_removed_is_gone_and_can_be_put_again(store: Store) -> None:
     store.remove(HASH)
     assert (store.has(HASH), list(store.hashes())) == (False, [])
     assert store.read(store.put_bytes(CLIP)) == CLIP
+
+
+def test_a_sweep_takes_what_is_old_and_leaves_what_was_stored_again(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(CLIP)
+    for put_again in (lambda: store.put_bytes(CLIP), lambda: store.put(tmp_path / "clip.mp4")):
+        put_again()
+        age(store, 100.0)
+        old = modified(store)
+        put_again()
+        assert not store.retire(HASH, before=old + 50.0)
+        assert store.read(HASH) == CLIP
+    assert store.retire(HASH, before=modified(store))
+    assert not store.has(HASH)
+    assert not store.retire(HASH, before=1e12)
+
+
+def modified(store: Store) -> float:
+    return next(at for _, _, at in store.hashes())
+
+
+def age(store: Store, seconds: float) -> None:
+    os.utime(store.fetch(HASH), times=(modified(store) - seconds,) * 2)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", HASH.upper(), HASH + "0", "0" * 63])
