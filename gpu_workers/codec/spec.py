@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gpu_workers.codec.anchors import ANCHORS, derive
 from gpu_workers.codec.explain import explain
 from gpu_workers.codec.families.classic_space import SPACE as CLASSIC_SPACE
+from gpu_workers.codec.families.hyperprior_space import SPACE as HYPERPRIOR_SPACE
 from gpu_workers.codec.families.restore_space import SPACE as RESTORE_SPACE
 from gpu_workers.codec.metrics import METRICS
 from gpu_workers.codec.phases import DECODING_AGENT, ENCODING_AGENT, phases
@@ -37,8 +38,10 @@ GOALS = (
 CLASSIC = Family(name="classic", space=CLASSIC_SPACE)
 RESTORE = Family(name="restore", space=RESTORE_SPACE, learned=True, trained=When("mode", ("generic",)),
                  needs=("torch", "constriction"), told=("scale", "crf", "channels", "mode"))
+HYPERPRIOR = Family(name="hyperprior", space=HYPERPRIOR_SPACE, learned=True,
+                    needs=("torch", "compressai", "constriction"), told=("transform", "frames", "price", "step"))
 CANDIDATE = Family(name="candidate", space=(), agents=(ENCODING_AGENT, DECODING_AGENT))
-FAMILIES = (CLASSIC, RESTORE, CANDIDATE)
+FAMILIES = (CLASSIC, RESTORE, HYPERPRIOR, CANDIDATE)
 NETWORK_METRICS = frozenset({"decoder_kmac_px", "decoder_teraops_frame"})
 
 

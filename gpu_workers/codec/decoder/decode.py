@@ -22,6 +22,7 @@ from lab.errors import UserError
 AGENTS: Mapping[str, str | Path] = {
     "classic": "gpu_workers.codec.decoder.classic",
     "restore": "gpu_workers.codec.decoder.restore",
+    "hyperprior": "gpu_workers.codec.decoder.hyperprior",
 }
 
 

@@ -7,4 +7,5 @@ from collections.abc import Mapping
 ENCODERS: Mapping[str, str] = {
     "classic": "gpu_workers.codec.families.classic",
     "restore": "gpu_workers.codec.families.restore",
+    "hyperprior": "gpu_workers.codec.families.hyperprior",
 }
