@@ -110,3 +110,19 @@ def links(box: Box) -> None:
 def environment(box: Box) -> None:
     (box.out / "names").write_text(" ".join(sorted(os.environ)))
     (box.out / "cwd").write_text(str(Path.cwd()))
+
+
+def count(box: Box) -> None:
+    for step in range(100_000):
+        box.progress(step=step)
+        time.sleep(0.02)
+
+
+def leave_once_and_wait(box: Box) -> None:
+    (box.out / "live").write_text("a checkpoint")
+    box.progress(lives=1)
+    time.sleep(600)
+
+
+def blame_the_house(box: Box) -> None:
+    raise Refuse("harness_fault", "the original cannot be read")

@@ -1,0 +1,188 @@
+"""A phase in its box as the worker sees it: claims, log, outputs, its turn on the machine, checkpoints, and its end."""
+
+from __future__ import annotations
+
+import struct
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from gpu_workers.machine import MachineLock, Seat
+from gpu_workers.phase import BoundClip, PhaseRequest
+from gpu_workers.runner import NO_BOX, PhaseEnd, ProcessRunner, Running
+from gpu_workers.sandbox.runner import BoxRunner
+from lab.experiment import Spec
+from support.boxes import finish, need_sandbox, start
+
+SPEC = Spec(track="curve", family="line", params={"x": 3}, clips="c" * 64, seed=1, protocol=1)
+
+
+def run(entry: str, out: Path, outputs: tuple[str, ...] = (), limit_s: float = 60.0, **how: object) -> Running:
+    need_sandbox()
+    out.mkdir(parents=True, exist_ok=True)
+    request = PhaseRequest(entry=f"support.phases:{entry}", spec=SPEC, out=str(out), outputs=outputs,
+                           machine_lock=str(out.parent / "machine"))
+    return BoxRunner().start(msgspec.structs.replace(request, **how), limit_s, 1024)
+
+
+def ended(running: Running) -> PhaseEnd:
+    while (end := running.poll()) is None:
+        time.sleep(0.005)
+    return end
+
+
+def test_a_phase_that_works_is_done_and_its_claims_log_and_outputs_come_out(tmp_path: Path) -> None:
+    clip = tmp_path / "clip"
+    clip.write_text("footage")
+    bound = BoundClip(name="walk", hash="0" * 64, role="score", path=str(clip))
+    running = run("fit", tmp_path / "out", ("result.txt",), clips=(bound,), threads=2)
+    end = ended(running)
+    assert end.reason is None, end
+    assert running.progress() == [{"step": 1, "loss": None, "note": "started"}]
+    assert end.log == "a stray print is log, not progress\n"
+    assert (tmp_path / "out" / "result.txt").read_text() == "3 1 2"
+    assert 0.05 < end.cpu_s < 30
+    assert 5 < end.peak_mb < 500
+    assert psutil.Process().children() == []
+
+
+@pytest.mark.parametrize(("entry", "reason", "detail"), [
+    ("refuse", "bad_output", "line gave 3 frames of 4"),
+    ("crash", "crash", "KeyError: 'lost'"),
+    ("exhaust", "memory", "out of memory"),
+])
+def test_a_failure_has_its_reason(tmp_path: Path, entry: str, reason: str, detail: str) -> None:
+    end = ended(run(entry, tmp_path / "out"))
+    assert (end.reason, end.detail) == (reason, detail)
+
+
+def test_kill_returns_when_nothing_runs_any_more(tmp_path: Path) -> None:
+    running = start("hang", tmp_path / "out")
+    while not running.progress():
+        assert running.poll() is None
+    running.kill()
+    assert psutil.Process().children(recursive=True) == []
+    assert ended(running).detail == "stopped by the worker"
+
+
+def test_a_box_that_cannot_be_made_is_no_fault_of_the_candidate(tmp_path: Path) -> None:
+    end = ended(run("fit", tmp_path / "out", inputs={"weights": str(tmp_path / "gone")}))
+    assert end.reason == "harness_fault"
+
+
+def test_code_from_outside_cannot_blame_the_house(tmp_path: Path) -> None:
+    blames_us = run("blame_the_house", tmp_path / "own")
+    assert ended(blames_us).reason == "harness_fault", "an original that cannot be read is ours"
+    outside = run("blame_the_house", tmp_path / "outside", spec=msgspec.structs.replace(SPEC, code="c" * 64))
+    assert ended(outside).reason == "crash"
+
+
+def test_without_a_sandbox_code_from_outside_is_refused_and_may_run_elsewhere(tmp_path: Path) -> None:
+    foreign = PhaseRequest(entry="support.phases:fit", spec=msgspec.structs.replace(SPEC, code="c" * 64),
+                           out=str(tmp_path))
+    for request in (foreign, msgspec.structs.replace(foreign, trusted=True)):  # which would decode by that code
+        end = ended(ProcessRunner().start(request, 60, 1024))
+        assert (end.reason, end.detail) == ("harness_fault", NO_BOX)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_whole_though_its_box_fights_the_freeze(tmp_path: Path) -> None:
+    """Children wake whatever is stopped, and the file is replaced all the time."""
+    running = start("fight_a_freeze", tmp_path / "out", memory_mb=1024)
+    while not running.progress():
+        assert running.poll() is None
+    steps = []
+    for _ in range(5):
+        assert running.fetch_live("live"), running.poll()
+        words = (tmp_path / "out" / "live").read_bytes()
+        assert len(words) == 8 * 200_000
+        assert words == words[:8] * 200_000
+        steps.append(struct.unpack_from("<q", words)[0])
+        assert running.poll() is None, "it went on"
+        time.sleep(0.3)
+    assert steps == sorted(set(steps))
+    running.kill()
+
+
+def test_what_has_not_changed_is_no_new_checkpoint(tmp_path: Path) -> None:
+    running = run("leave_once_and_wait", tmp_path / "out")
+    while not running.progress():
+        assert running.poll() is None
+    assert running.fetch_live("live")
+    assert not running.fetch_live("live")
+    assert not running.fetch_live("other")
+    running.kill()
+
+
+def test_a_box_waits_for_its_turn_and_its_waiting_counts_against_no_limit(tmp_path: Path) -> None:
+    with MachineLock(tmp_path / "machine").exclusive():
+        running = run("fit", tmp_path / "out", ("result.txt",), limit_s=5.0)
+        begin = time.monotonic()
+        while time.monotonic() - begin < 1.0:
+            assert running.poll() is None
+            time.sleep(0.02)
+        assert running.progress() == [], "it has not begun"
+    end = ended(running)
+    assert end.reason is None, end
+    assert end.waited_s >= 1.0
+
+
+def test_a_machine_that_never_comes_free_is_nobodys_fault(tmp_path: Path) -> None:
+    with MachineLock(tmp_path / "machine").exclusive():
+        end = ended(run("fit", tmp_path / "out", limit_s=0.3))
+    assert (end.reason, end.detail) == ("harness_fault", "the machine was not free within 0.3 s")
+
+
+def test_a_timed_phase_has_the_machine_alone(tmp_path: Path) -> None:
+    with MachineLock(tmp_path / "machine").shared():
+        running = run("count", tmp_path / "out", timed=True)
+        begin = time.monotonic()
+        while time.monotonic() - begin < 0.5:
+            assert running.poll() is None
+            time.sleep(0.02)
+        assert running.progress() == []
+    while not running.progress():
+        assert running.poll() is None
+        time.sleep(0.02)
+    assert not Seat(tmp_path / "machine", alone=False).taken()
+    running.kill()
+    assert Seat(tmp_path / "machine", alone=False).taken(), "its end gives the machine back"
+
+
+def test_a_box_stands_still_while_somebody_has_the_machine_alone_and_then_goes_on(tmp_path: Path) -> None:
+    running = run("count", tmp_path / "out")
+    while not running.progress():
+        assert running.poll() is None
+    other = Seat(tmp_path / "machine", alone=True)
+    while not other.taken():
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.progress()
+    time.sleep(0.5)
+    assert running.poll() is None
+    assert running.progress() == [], "not one step was made in half a second"
+    assert running.waited_s > 0.4
+    other.close()
+    deadline = time.monotonic() + 20
+    while not running.progress() and time.monotonic() < deadline:
+        assert running.poll() is None
+        time.sleep(0.02)
+    assert time.monotonic() < deadline
+    running.kill()
+
+
+def test_one_that_will_not_stand_still_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_workers.sandbox.inside.FREEZE_S", -1.0)
+    running = start("hang", tmp_path / "out")
+    while not running.progress():
+        assert running.poll() is None
+    other = Seat(tmp_path / "machine.lock", alone=True)
+    while (end := running.poll()) is None:
+        other.taken()
+        time.sleep(0.02)
+    assert (end.reason, end.detail) == ("crash", "its processes would not be stopped for a moment")
+    assert other.taken()
+    assert finish(running, tmp_path / "out").end == end
