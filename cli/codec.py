@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import families
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, number, open_lab, seconds, table
 from cli.params import parse_params
 from cli.progress import progress_bar
@@ -35,43 +36,55 @@ def encode(
     mbps: Annotated[float | None, typer.Option(help="Average rate; 1 Mbps where nothing is asked.")] = None,
     crf: Annotated[float | None, typer.Option(help="The encoder's constant quality.")] = None,
     psnr: Annotated[float | None, typer.Option(help="Least rate that reaches this mean PSNR-Y, in dB.")] = None,
-    family: Annotated[str, typer.Option(help="Codec family.")] = "classic",
+    family: Annotated[str, typer.Option(help="Codec family: classic, unless --model says another; restore, …")] = "",
     encoder: Annotated[str, typer.Option(help="svtav1, x265 or vvenc.")] = "",
     preset: Annotated[str, typer.Option(help="The encoder's own preset, such as 6 or medium.")] = "",
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other parameter of the family's "
                                                     "search space; may be repeated.")] = None,
-    model: Annotated[str, typer.Option(metavar="EXPERIMENT", help="Take family and parameters of this experiment.")]
-    = "",
+    model: Annotated[str, typer.Option(metavar="EXPERIMENT|DIR", help="Take family, parameters and weights of this "
+                                       "experiment, or of a folder that `aether export` made.")] = "",
     threads: ThreadsOption = 0, backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False,
 ) -> None:
     """Encode a video into an .aec, by default with SVT-AV1."""
+    from cli import models
     from gpu_workers.codec.transcode import encode_file
     params: dict[str, Value] = {}
+    weights = None
     if model:
-        spec = open_lab(backend).ledger.experiment(model).spec
-        family, params = spec.family, dict(spec.params)
+        chosen = models.chosen(model, backend)
+        _require_same(family, chosen.spec.family, model)
+        family, params, weights = chosen.spec.family, dict(chosen.spec.params), chosen.weights
     params |= _asked_params(params, encoder, preset, param or [])
+    family = family or "classic"
+    _require_weights(family, params, weights is not None)
     with progress_bar() as progress:
         report = encode_file(source, target, family=family, mbps=mbps, crf=crf, psnr_db=psnr, params=params,
-                             threads=threads or None, progress=progress)
+                             model=weights, threads=threads or None, progress=progress)
     if json:
         emit(report)
         return
     quality = "" if report.psnr_y_db is None else f", PSNR-Y {report.psnr_y_db:.2f} dB"
     tries = "" if report.encodings == 1 else f" ({report.encodings} encodings)"
     console().print(f"{target}: {report.frames} frames, {report.bytes:,} bytes, {report.mbps:.4g} Mbps{quality}, "
-                    f"{_setting(report.params)}{tries}", markup=False)
+                    f"{_setting(report.family, report.params)}{tries}", markup=False, soft_wrap=True)
+    if report.model:
+        console().print(f"decoding it needs the weights {report.model[:12]}…: send {weights} along, for "
+                        f"`aether codec decode --model FILE`", markup=False, soft_wrap=True)
 
 
 @app.command()
 def decode(source: Annotated[Path, typer.Argument(metavar="IN.aec")],
            target: Annotated[Path, typer.Argument(metavar="OUT", help=".y4m and .yuv bare frames, .mkv lossless, "
                                                   ".mp4 or .mov for watching.")],
-           threads: ThreadsOption = 0) -> None:
+           model: Annotated[list[str] | None, typer.Option(metavar="FILE|DIR|EXPERIMENT", help="Weights that it needs; "
+                                                           "those of the laboratory are found by their hash.")] = None,
+           threads: ThreadsOption = 0, backend: BackendOption = DEFAULT_BACKEND) -> None:
     """Decode an .aec; of a cut file, the frames before the cut."""
+    from cli.models import Weights
     from gpu_workers.codec.transcode import decode_file
+    weights = Weights(model or [], backend)
     with progress_bar() as progress:
-        frames = decode_file(source, target, threads=threads or None, progress=progress)
+        frames = decode_file(source, target, models=weights, threads=threads or None, progress=progress)
     console().print(f"{target}: {frames} frames", markup=False)
 
 
@@ -154,7 +167,27 @@ def _asked_params(known: dict[str, Any], encoder: str, preset: str, pairs: Seque
     return found | parse_params(pairs)
 
 
-def _setting(params: dict[str, Any]) -> str:
+def _require_same(asked: str, family: str, model: str) -> None:
+    if asked and asked != family:
+        raise UserError(f"--family {asked}, but {model} is of the family {family}; leave --family out")
+
+
+def _require_weights(family: str, params: dict[str, Value], there: bool) -> None:
+    """A family that is trained first has nothing to encode with before that."""
+    from lab.track import load_track
+    known = next((one for one in load_track("codec").families if one.name == family), None)
+    if known is not None and known.trains(params) and not there:
+        raise UserError(f"{family} needs trained weights for this: --model EXPERIMENT, such as the best of "
+                        f"`aether experiments list`; `aether run` trains some")
+    if known is not None and (missing := known.missing()):
+        raise UserError(f"{family} needs {' and '.join(missing)}, not installed; {families.FIX}")
+
+
+def _setting(family: str, params: dict[str, Any]) -> str:
+    if family != "classic":
+        from cli.words import told
+        from lab.track import load_track
+        return told(load_track("codec").family(family), params)
     encoder = str(params["encoder"])
     rate = str(params[f"{encoder}_rate"])
     return f"{encoder} preset {params[f'{encoder}_preset']}, {rate} {params[f'{encoder}_{rate}']:g}"

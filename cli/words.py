@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.experiment import Experiment, Outcome, Spec
 from lab.space import active
-from lab.track import Track
+from lab.track import Family, Track
 
 SILENT = ("none", "full")  # values that say that nothing is changed
 
@@ -19,7 +19,7 @@ def configuration(spec: Spec, track: Track) -> str:
     if spec.code:
         return " ".join(filter(None, [family.name, spec.code[:8], _first(spec.params)]))
     if family.told:
-        return " ".join([family.name, *_named(spec.params, family.told)])
+        return told(family, spec.params)
     for dimension in family.space:
         value = spec.params.get(dimension.name)
         if value is None or not active(dimension, spec.params):
@@ -54,6 +54,11 @@ def share_done(progress: Mapping[str, Any]) -> float | None:
         return min(max(done / whole, 0.0), 1.0)
     claimed = progress.get("share")
     return min(max(float(claimed), 0.0), 1.0) if isinstance(claimed, (int, float)) else None
+
+
+def told(family: Family, params: Mapping[str, Any]) -> str:
+    """The family's name, and the values that it is told by."""
+    return " ".join([family.name, *_named(params, family.told)])
 
 
 def _named(params: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from gpu_workers.codec.families.classic_space import QUALITY_KNOBS, SPACE, as_pe
 from gpu_workers.codec.frames import Frame, Frames, VideoInfo
 from gpu_workers.codec.measure.psnr import mse, psnr_db
 from gpu_workers.codec.operating_point import closest, lowest_rate
+from lab.canonical import sha256
 from lab.errors import UserError
 from lab.space import Integer, Real, Value, problems
 
@@ -64,14 +65,17 @@ class Coder:
         watched = Watched(self._frames, self._frames.info, f"encoding ({self.encodings})", self._progress)
         record = encode_stream(watched, path, "classic", params, 0, self._threads)
         mbps = record.bytes * 8e-6 / self._frames.info.duration_s
-        return Trial(path=path, params=params, mbps=mbps, psnr_y_db=self._psnr(path) if psnr else None)
+        worth = decoded_psnr_y_db(self._frames, path, self._threads) if psnr else None
+        return Trial(path=path, params=params, mbps=mbps, psnr_y_db=worth)
 
-    def _psnr(self, path: Path) -> float:
-        depth = self._frames.info.bit_depth
-        with open(path, "rb") as file:
-            pairs = zip(self._frames, Decoded(file, threads=self._threads), strict=True)
-            values = [psnr_db(mse(original.planes[0], coded.planes[0]), depth) for original, coded in pairs]
-        return sum(values) / len(values)
+
+def decoded_psnr_y_db(frames: Frames, path: Path, threads: int, model: Path | None = None) -> float:
+    """Mean over the frames that the stream decodes to, against the originals."""
+    models = {sha256(model.read_bytes()): model} if model else {}
+    with open(path, "rb") as file:
+        pairs = zip(frames, Decoded(file, threads=threads, models=models), strict=True)
+        values = [psnr_db(mse(original.planes[0], coded.planes[0]), frames.info.bit_depth) for original, coded in pairs]
+    return sum(values) / len(values)
 
 
 def find(coder: Coder, video: VideoInfo, asked: Mapping[str, float]) -> Trial:

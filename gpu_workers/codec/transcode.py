@@ -19,8 +19,10 @@ import msgspec
 from gpu_workers.codec.card import Card, inspect
 from gpu_workers.codec.decoder.decode import Decoded
 from gpu_workers.codec.families import ffmpeg
+from gpu_workers.codec.families.knobs import KNOBS, Knob
 from gpu_workers.codec.frames import VideoInfo
 from gpu_workers.codec.searching import Coder, Progress, Watched, find
+from gpu_workers.codec.turning import Turner, turn
 from gpu_workers.codec.video import FrameReader
 from lab.errors import UserError
 from lab.space import Value
@@ -37,6 +39,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     family: str
     params: dict[str, Value]
+    model: str  # hash of the weights without which it does not decode; empty where it needs none
     frames: int
     bytes: int
     mbps: float
@@ -53,35 +56,59 @@ def encode_file(
     crf: float | None = None,
     psnr_db: float | None = None,
     params: Mapping[str, Value] | None = None,
+    model: Path | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Codes `source` at an average rate (within 3 % where the encoder can), a constant quality, or a mean PSNR-Y.
 
     Ask for one of the three; for none it is 1 Mbps, or what `params` says. `params` are those of the family's space
-    that differ from its encoder's defaults; the encoder is SVT-AV1, preset 6, unless they name another.
+    that differ from its defaults; the classic encoder is SVT-AV1, preset 6, unless they name another. `model` are the
+    frozen weights of a family that has some.
     """
-    if family != "classic":
-        raise UserError(f"family {family!r} cannot be coded at an asked rate; use --family classic")
     asked = _asked(mbps=mbps, crf=crf, psnr=psnr_db)
+    given = dict(params or {})
     frames = FrameReader(source)
     with _aside(Path(target)) as folder:
-        coder = Coder(frames, folder, dict(params or {}), threads or os.cpu_count() or 1, progress)
-        best = find(coder, frames.info, asked)
+        coder: Coder | Turner
+        if family == "classic":
+            coder = Coder(frames, folder, given, threads or os.cpu_count() or 1, progress)
+            best = find(coder, frames.info, asked)
+        else:
+            knob = _knob(family)
+            if "crf" in asked:
+                given[_crf(family, knob)] = asked.pop("crf")
+            coder = Turner(frames, folder, family, knob, given, model, threads or os.cpu_count() or 1, progress)
+            best = turn(coder, asked)
         size = best.path.stat().st_size
+        hash = inspect(best.path).header.model
         os.replace(best.path, target)
-    return Report(family=family, params=best.params, frames=len(frames), bytes=size, mbps=best.mbps,
+    return Report(family=family, params=best.params, model=hash, frames=len(frames), bytes=size, mbps=best.mbps,
                   psnr_y_db=best.psnr_y_db, encodings=coder.encodings)
 
 
+def _knob(family: str) -> Knob:
+    if family not in KNOBS:
+        raise UserError(f"no family {family!r} to encode with; there are classic, {', '.join(KNOBS)}")
+    return KNOBS[family]
+
+
+def _crf(family: str, knob: Knob) -> str:
+    if not any(dimension.name == "crf" for dimension in knob.space):
+        raise UserError(f"{family} has no crf; ask for --mbps or --psnr, or give --param {knob.name}=…")
+    return "crf"
+
+
 def decode_file(
-    source: str | Path, target: str | Path, *, threads: int | None = None, progress: Progress | None = None
+    source: str | Path, target: str | Path, *, models: Mapping[str, Path] | None = None, threads: int | None = None,
+    progress: Progress | None = None
 ) -> int:
     """Writes the frames to `target` and returns their number. The kind of file goes by the name's end: `.y4m` and
-    `.yuv` are the bare frames, `.mkv` is lossless FFV1, `.mp4` and `.mov` are near-lossless H.264 for watching."""
+    `.yuv` are the bare frames, `.mkv` is lossless FFV1, `.mp4` and `.mov` are near-lossless H.264 for watching.
+    `models` are the files of weights by hash, for streams that name one."""
     place = Path(target)
     with _opened(Path(source)) as file, _aside(place) as folder:
-        decoded = Decoded(file, threads=threads or os.cpu_count() or 1)
+        decoded = Decoded(file, threads=threads or os.cpu_count() or 1, models=models)
         watched = Watched(decoded, decoded.info, "decoding", progress)
         part = folder / f"decoded{place.suffix}"
         try:

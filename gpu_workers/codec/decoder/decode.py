@@ -77,7 +77,8 @@ class Decoded:
 
     def _model(self, digest: str) -> Path | None:
         if digest and digest not in self._models:
-            raise UserError(f"the stream needs the model {digest[:12]}…, which is not here; give its file with --model")
+            raise UserError(f"the stream needs the weights {digest}, which are not here; give their file with --model, "
+                            f"or --backend of the laboratory that trained them")
         return self._models.get(digest)
 
 
