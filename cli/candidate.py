@@ -40,6 +40,14 @@ def read(folder: Path, track: Track, params: dict[str, Value]) -> Candidate:
                      params=params)
 
 
+def require_sandbox() -> None:
+    """Raises UserError where this machine has none that holds: then no worker here runs code from outside."""
+    from gpu_workers.sandbox.canary import sandbox_here
+    found = sandbox_here()
+    if not found.works:
+        raise UserError(f"code from outside runs in a sandbox alone, and this machine has none: {found.why}")
+
+
 def offer(lab: Backend, track: Track, settings: Settings, candidate: Candidate) -> tuple[str, Experiment | None]:
     """The fingerprint, and the experiment that has it already: nothing is offered where that has ended or goes on.
 

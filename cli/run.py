@@ -73,6 +73,8 @@ def run(
     text = overridden(read, values)
     track = load_track(parse(text, str(file or SETTINGS_FILE)).lab.track)
     mine = candidate.read(own, track, parse_params(param or [])) if own is not None else None
+    if mine is not None:
+        candidate.require_sandbox()
     return start(Plan(backend=address, text=text, base=base, file=file, read=read, seed=seed, json=json,
                       candidate=mine))
 

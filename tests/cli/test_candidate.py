@@ -11,6 +11,7 @@ import pytest
 from cli import candidate
 from cli.clips import import_clips
 from gpu_workers.codec.phases import DECODING_AGENT, ENCODING_AGENT
+from gpu_workers.sandbox.canary import Sandbox
 from lab import bundle
 from lab.backend import Backend, open_backend
 from lab.control import Idea
@@ -19,6 +20,7 @@ from lab.experiment import TrainingLimit
 from lab.settings import Settings, parse
 from lab.track import load_track
 from orchestrator.planner import clip_sets, wished
+from support.boxes import need_sandbox
 from support.commands import command
 from support.footage import cut
 from support.training import printed
@@ -96,8 +98,17 @@ def test_a_persons_mistake_is_one_line_and_makes_no_laboratory(
     assert not (mine.parent / "lab").exists()
 
 
+def test_without_a_sandbox_it_is_refused_with_the_fix(mine: Path, monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
+    none = Sandbox(works=False, why="there is no bwrap; apt-get install bubblewrap")
+    monkeypatch.setattr("gpu_workers.sandbox.canary.sandbox_here", lambda: none)
+    monkeypatch.chdir(mine.parent)
+    assert "apt-get install bubblewrap" in said("run", "--candidate", "mine", code=2)
+    assert not (mine.parent / "lab").exists()
+
+
 @pytest.mark.ci
 def test_the_command_runs_it_like_any_other_experiment_and_the_same_one_only_once(lab: Backend, mine: Path) -> None:
+    need_sandbox()
     first = command(mine.parent, "run", "--candidate", "mine", "--json")
     assert first.returncode == 0, first.stderr
     found = json.loads(first.stdout)["candidate"]

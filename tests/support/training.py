@@ -21,6 +21,7 @@ from lab import bundle
 from lab.backend import Backend, open_backend
 from lab.canonical import canonical_json
 from lab.experiment import Clip, Dataset, Experiment, Spec, TrainingLimit
+from support.boxes import need_sandbox
 from support.footage import cut
 from support.laboratory import BUDGET, USD, experiment
 
@@ -82,6 +83,7 @@ class TrainingLab:
     """A laboratory with one queued training. The test is its daemon; `worker` starts a real worker process."""
 
     def __init__(self, folder: Path, steps: int, **params: int) -> None:
+        need_sandbox()
         self.folder, self._ops = folder, count(1)
         backend = open_backend(self.address, create=True)
         clips = tuple(Clip(name=role, role=role, hash=backend.store.put(  # type: ignore[arg-type]

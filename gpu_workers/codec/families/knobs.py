@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gpu_workers.codec.families.hyperprior_space import SPACE as HYPERPRIOR
 from gpu_workers.codec.families.restore_space import SPACE as RESTORE
 from lab.space import Dimension, Real, Value, active
 
@@ -39,6 +40,7 @@ class Knob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 KNOBS: Mapping[str, Knob] = {
+    "hyperprior": Knob(name="step", steps=98, space=HYPERPRIOR),  # a 28th of an octave each
     "restore": Knob(name="crf", steps=220, space=RESTORE, plain={
         "scale": "auto", "gop_frames": 256, "bit_depth": 10, "channels": 16, "mode": "overfitted", "steps": 1000}),
 }

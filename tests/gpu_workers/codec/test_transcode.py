@@ -131,7 +131,8 @@ def test_a_cut_stream_gives_the_frames_before_the_cut_and_its_card_says_so(strea
     ({"mbps": 1.0, "crf": 30.0}, "give one of"), ({"mbps": -1.0}, "no positive number"), ({"crf": 99.0}, "outside"),
     ({"params": {"encoder": "x264"}}, "there are x265, svtav1, vvenc"),
     ({"params": {"x265_preset": "slow"}}, "no parameter of svtav1"),
-    ({"family": "hyperprior", "mbps": 1.0}, "--family classic"),
+    ({"family": "magic", "mbps": 1.0}, "there are classic, hyperprior, restore"),
+    ({"family": "hyperprior", "crf": 30.0}, "hyperprior has no crf; ask for --mbps or --psnr, or give --param step="),
 ])  # fmt: skip
 def test_a_wish_that_cannot_be_is_one_line_with_the_fix(
     source: Path, tmp_path: Path, wish: dict[str, object], says: str

@@ -18,6 +18,7 @@ from lab.canonical import canonical_json
 from lab.errors import Damaged, UserError
 from lab.experiment import Clip, Dataset, Experiment, Outcome, Spec, TrainingLimit
 from lab.local.store import FileStore
+from support.boxes import need_sandbox
 from support.footage import cut
 from support.laboratory import experiment
 from support.training import printed
@@ -46,6 +47,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
+    need_sandbox()
     return Bench(open_backend(f"local:{tmp_path / 'lab'}", create=True), tmp_path)
 
 
