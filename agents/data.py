@@ -32,6 +32,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     values: tuple[float, ...] | None = None  # the objectives', where all were measured
     rank: Rank | None = None
+    sandboxed: bool | None = None
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):

@@ -111,6 +111,7 @@ class Reading:
                    clips=spec.clips, family=spec.family, params=spec.params,
                    verdict=outcome.verdict if outcome else None, reason=outcome.reason if outcome else None,
                    detail=outcome.detail if outcome else "", rank=rank,
+                   sandboxed=outcome.sandboxed if outcome else None,
                    values=objectives_of(outcome.scores, self.track) if outcome and outcome.scores else None)
 
 

@@ -36,6 +36,7 @@ def compose_html(data: ReportData) -> str:
         best=_best(data.best, data) if data.best else None, pictures=_pictures(data), legend=series(data),
         front=[_front_row(row, data) for row in _front(data)], front_size=len(data.front),
         outcomes=telling.outcomes(data), failures=telling.failures(data),
+        unsandboxed=telling.unsandboxed(data),
         effects=[_effect(effect, data) for effect in data.learned.effects[:MOST_EFFECTS]],
         learned=telling.learned_lines(data)[-1], comparisons=[_comparison(c, data) for c in data.comparisons],
         money=telling.money_lines(data.money)[:2], budgets=[_budget(line) for line in data.money.budgets])

@@ -85,6 +85,7 @@ def _front(data: ReportData) -> list[str]:
 def _experiments(data: ReportData) -> list[str]:
     lines = [f"{purpose}: " + ", ".join(f"{number} {name}" for name, number in counts.items())
              for purpose, counts in telling.outcomes(data).items()]
+    lines += [word] if (word := telling.unsandboxed(data)) else []
     return lines + [f"failed by {reason}: {number}, last {row.id}: {shortened(row.detail, 100) or 'no detail'}"
                     for reason, number, row in telling.failures(data)[:MOST_FAILURES]]
 

@@ -106,6 +106,13 @@ def failures(data: ReportData) -> list[tuple[str, int, Row]]:
     return [(reason, times, latest[reason]) for reason, times in Counter(str(r.reason) for r in failed).most_common()]
 
 
+def unsandboxed(data: ReportData) -> str:
+    """A word where experiments ran as plain processes; empty where none is known to have."""
+    times = sum(row.sandboxed is False for row in data.rows)
+    ran = f"{count(times, 'experiment')} ran as plain processes"
+    return f"NOT SANDBOXED: {ran}; aether doctor says why" if times else ""
+
+
 def savings(best: Best, track: Track) -> list[tuple[Metric, str]]:
     """What the anchors tell of it: each derived metric of the track, or why there is none."""
     return [(metric, words.metric(best.scores, metric.name, track)) for metric in track.metrics if metric.derived]

@@ -32,6 +32,7 @@ from lab.settings import Settings
 LOOK_S = 0.5
 INTERRUPTED = 130
 WARNING_S = 30.0  # how long a warning is shown
+UNBOXED = "NOT SANDBOXED"  # how the one begins that is always shown
 NOT_IN_FORCE = "{} has changed; this run keeps its settings until `aether settings push`"
 HANDING_BACK = "handing work back; Ctrl-C again ends at once"
 
@@ -75,6 +76,7 @@ class Attendant:
         self.watch, self._plan = Watch(backend), plan
         self._began, self.from_count = time.monotonic(), len(self.watch.view.explored)
         self._logs, self._warning, self._warned = LogTail(logs), "", 0.0
+        self._unboxed = ""  # what a worker said of its sandbox: that it has none
         self._old_stop = bool(self.watch.view.control.stop)  # said to an earlier run; our daemon takes it back
 
     @property
@@ -91,6 +93,7 @@ class Attendant:
             self._hear([str(error)])
 
     def _hear(self, warnings: list[str]) -> None:
+        self._unboxed = next((one for one in reversed(warnings) if one.startswith(UNBOXED)), self._unboxed)
         if warnings:
             self._warning, self._warned = warnings[-1], time.monotonic()
         elif time.monotonic() - self._warned > WARNING_S:
@@ -101,7 +104,8 @@ class Attendant:
         self._old_stop = self._old_stop and bool(watch.view.control.stop)
         ending = HANDING_BACK if told else "ending" if watch.view.control.stop and not self._old_stop else ""
         ended = sum(id in watch.view.ended for id in watch.view.explored[self.from_count:])
-        notices = [notice for notice in (self._edited(), disk_full(self._logs.folder), self._warning) if notice]
+        notices = [notice for notice in (self._edited(), disk_full(self._logs.folder), self._unboxed,
+                                      self._warning if self._warning != self._unboxed else "") if notice]
         return RunLine(elapsed_s=self.elapsed_s, minutes=limits.minutes, experiments=limits.experiments, done=ended,
                        ending=ending, notices=tuple(notices))
 

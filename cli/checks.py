@@ -53,7 +53,18 @@ def machine() -> Iterator[Check]:
     yield _libraries()
     for point in sorted(entry_points(group="aether.tracks"), key=lambda point: point.name):
         yield from _track(point.name)
+    yield _sandbox()
     yield _machine_lock()
+
+
+def _sandbox() -> Check:
+    """A machine without one still runs what is ours."""
+    from gpu_workers.sandbox.canary import sandbox_here
+    found = sandbox_here()
+    if found.works:
+        return Check(name="sandbox", found=f"holds, with {found.by}: six attacks failed, and every track runs in it")
+    what, _, fix = found.why.partition("; ")
+    return Check(name="sandbox", found=f"NOT SANDBOXED: {what}", fix=fix, level="note")
 
 
 def _python() -> Check:

@@ -54,6 +54,8 @@ def page(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
                         (stands, verdict_style(stands)))
     if experiment.outcome is not None and experiment.outcome.detail:
         yield Text(clean(experiment.outcome.detail), style="red")
+    if experiment.outcome is not None and experiment.outcome.sandboxed is False:
+        yield Text("NOT SANDBOXED: it ran as plain processes", style="bold red")
     yield Text(clean(found.explanation))
     yield _facts(experiment)
     if experiment.spec.params:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+
 from gpu_workers.device import device_class
 from gpu_workers.sandbox.canary import runner_here, sandbox_here
 from gpu_workers.worker import Surroundings, Worker, WorkerConfig
@@ -20,6 +22,7 @@ from lab.probe import from_environment, probed
 from lab.settings import Settings, goals_of, parse
 from lab.track import Goal, load_track
 
+log = structlog.get_logger("worker")
 LAST_STEPS_S = 10.0  # to give the work back, once told to go
 
 
@@ -28,11 +31,14 @@ def serve(address: str, *, name: str = "", keep_going: Callable[[], bool] = lamb
     clock, probe = SystemClock(), from_environment(os.environ)
     backend = probed(open_backend(address), probe, clock)
 
+    if not (sandbox := sandbox_here()).works:
+        log.warning("NOT SANDBOXED", why=sandbox.why)
+
     def workspace(experiment: Experiment) -> FolderWorkspace:
         return FolderWorkspace(scratch(backend, experiment), backend.store)
 
     worker = Worker(config(current_settings(backend), name), Surroundings(
-        backend=backend, runner=runner_here(), sandboxed=sandbox_here().works, workspace=workspace, track=load_track,
+        backend=backend, runner=runner_here(), sandboxed=sandbox.works, workspace=workspace, track=load_track,
         goals=lambda experiment: goals_for(backend, experiment), clock=clock, probe=probe))
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -53,7 +53,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     goals: Callable[[Experiment], tuple[Goal, ...]]
     clock: Clock
     probe: Probe = silent
-    sandboxed: bool = False  # whether the runner puts what nobody trusts into boxes; told in the record
+    sandboxed: bool | None = None  # whether the runner puts what nobody trusts into boxes; told in the record
 
 
 @dataclass

@@ -74,8 +74,8 @@ COST = (
             "torch.utils.flop_counter"),
     _metric("decoder_teraops_frame", "TOPS/frame", "lower", "2 x MAC / 10^12 of one frame of the clip's size",
             "torch.utils.flop_counter"),
-    _metric("model_mb", "MB", "lower", "frozen weights that the decoder needs beside the stream, 10^6 bytes",
-            "size of the weights' file"),
+    _metric("model_mb", "MB", "lower", "weights and foreign source that decoding needs beside the stream, 10^6 bytes",
+            "size of the files"),
 )
 WHY = (
     _metric("worst_frame", "index", "neither", "the frame of least psnr_y_db", "per-frame psnr_y_db"),

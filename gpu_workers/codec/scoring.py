@@ -25,13 +25,14 @@ from gpu_workers.codec.network import network_cost
 from gpu_workers.codec.phases import FRAMES, RECORDS, SCORES, STREAMS, SUFFIX, THUMBNAILS
 from gpu_workers.codec.summary import ClipScores, Number, summarise
 from gpu_workers.codec.thumbnails import thumbnail
-from gpu_workers.codec.two_agents import decoder_side, frozen_model
+from gpu_workers.codec.two_agents import beside_the_stream, decoder_side
 from gpu_workers.device import device_class
 from gpu_workers.phase import BoundClip, Box, Refuse
 from lab.canonical import canonical_json
 
 NETWORK_METRICS = ("decoder_kmac_px", "decoder_teraops_frame")
 HOUR_S = 3600
+WHY = 200  # characters of what the phase `encode` says
 
 
 def score(box: Box) -> None:
@@ -44,8 +45,7 @@ def score(box: Box) -> None:
     for name, one in measured.items():
         _leave_thumbnails(box, name, one, timed[name][1])
     (box.out / FRAMES).write_bytes(canonical_json({name: _per_frame(one) for name, one in measured.items()}))
-    weights = frozen_model(box)
-    model_mb = weights.stat().st_size / 1e6 if weights else 0.0  # a classic decoder needs nothing beside the stream
+    model_mb = sum(path.stat().st_size for path in beside_the_stream(box)) / 1e6
     found = {name: clip_scores(one, timed[name][0], records[name], clips[name].facts.get("source_mbps"), model_mb,
                                network_cost(box, one.path))
              for name, one in measured.items()}
@@ -112,7 +112,7 @@ def clip_scores(one: Measured, timing: DecodeTiming, record: EncodeRecord, sourc
         "key_bytes_pct": 100 * one.stream.key_bytes / one.stream.bytes,
         "overhead_bytes_frame": (one.stream.bytes - one.stream.data_bytes) / frames,
     }
-    why = {**one.quality.why, "encode_fps": record.why,
+    why = {**one.quality.why, "encode_fps": record.why[:WHY],
            "reduction_vs_source_pct": "the clip's facts have no source_mbps"}
     if isinstance(network, str):
         why |= dict.fromkeys(NETWORK_METRICS, network)

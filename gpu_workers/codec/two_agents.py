@@ -28,6 +28,13 @@ def frozen_model(box: Box) -> Path | None:
     return box.inputs.get(f"train/{MODEL}")
 
 
+def beside_the_stream(box: Box) -> list[Path]:
+    """The files that a decoder needs once, whatever it decodes: none for a classic one. Source from outside is among
+    them, since data can be written as source."""
+    weights = frozen_model(box)
+    return [*([weights] if weights else []), *([box.inputs[CODE] / DECODING_AGENT] if CODE in box.inputs else [])]
+
+
 def decoder_side(box: Box) -> DecoderSide:
     """The frozen weights and the candidate's decoding agent, in a box where the machine has any."""
     agent = (box.spec.family, box.inputs[CODE] / DECODING_AGENT) if CODE in box.inputs else None

@@ -19,7 +19,7 @@ import msgspec
 
 from gpu_workers.phase import PhaseRequest
 from gpu_workers.runner import ProcessRunner, Runner
-from gpu_workers.sandbox.box import Box, SandboxFault
+from gpu_workers.sandbox.box import Box, SandboxFault, bubblewrap
 from gpu_workers.sandbox.limits import Limits
 from gpu_workers.sandbox.plan import Plan
 from gpu_workers.sandbox.runner import BoxRunner
@@ -37,6 +37,7 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 
     works: bool
     why: str = ""
+    by: str = ""
 
 
 def runner_here() -> Runner:
@@ -47,12 +48,13 @@ def runner_here() -> Runner:
 @cache
 def sandbox_here() -> Sandbox:
     try:
+        version = subprocess.run([bubblewrap(), "--version"], capture_output=True, text=True).stdout.strip()
         _attack()
         for track in _tracks():
             _run_track(track)
     except SandboxFault as fault:
         return Sandbox(works=False, why=str(fault))
-    return Sandbox(works=True)
+    return Sandbox(works=True, by=version)
 
 
 def _attack() -> None:
