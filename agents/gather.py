@@ -5,7 +5,7 @@ Nothing is written. Only pictures come from elsewhere (the store), and one that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from agents.data import Best, Confirmation, ReportData, Row
@@ -49,7 +49,7 @@ def gather(backend: Backend, track: Track, now: float, why: str, *, final: bool 
         refuted=tuple(read.refuted()), comparisons=tuple(comparisons(read.rows, clips, track)), money=money,
         learned=learn([Trial({"family": row.family, **row.params}, row.values or ()) for row in trials],
                       track.objectives, seed=SEED),
-        next=tuple(upcoming(lab, money, settings, track, read.rows, best, challenger, read.confirms, read.anchors)))
+        next=tuple(upcoming(lab, money, settings, track, read.rows, best, challenger, read.states(), read.anchors)))
 
 
 def settings_in_force(ledger: Ledger) -> Settings:
@@ -90,16 +90,21 @@ class Reading:
         """Those that ran well on the score clips and not when they were confirmed, best first."""
         return [rank.id for rank in self.ranks if self.standing(rank).status == "refuted"]
 
+    def states(self) -> dict[str, Mapping[int, ConfirmState]]:
+        """How the confirmations of each of them stand, by its id."""
+        return {rank.id: self.confirms.get(rank.recipe, {}) for rank in self.ranks}
+
     def standing(self, rank: Rank) -> Standing:
-        return rule.standing(rank, self.confirms.get(rank.id, {}))
+        return rule.standing(rank, self.confirms.get(rank.recipe, {}))
 
     def see(self, experiment: Experiment) -> None:
         scores = experiment.outcome.scores if experiment.outcome else None
         if experiment.purpose == "anchor" and experiment.group and scores is not None:
             self.anchors[experiment.group] = scores
-        if experiment.purpose == "confirm" and experiment.group:
-            self.confirms.setdefault(experiment.group, {})[experiment.spec.seed] = rule.confirm_state(experiment)
-            self.confirmations.setdefault(experiment.group, []).append(experiment)
+        if experiment.purpose == "confirm":
+            recipe = experiment.spec.recipe()
+            self.confirms.setdefault(recipe, {})[experiment.spec.seed] = rule.confirm_state(experiment)
+            self.confirmations.setdefault(recipe, []).append(experiment)
         if experiment.state == "running":
             self.running.append(experiment)
         self.rows.append(self._row(experiment))
@@ -130,7 +135,7 @@ def front_of(trials: Sequence[Row], track: Track) -> Front:
 def _best(backend: Backend, read: Reading) -> tuple[Best | None, str]:
     """The champion, or else the leader, or else the best that was refuted; and the best that ranks better unjudged."""
     ahead = rule.leader(read.ranks, read.confirms)
-    believed = rule.champion({rank.id: rank for rank in read.ranks}, read.confirms)
+    believed = rule.champion(read.ranks, read.confirms)
     found = believed or ahead
     if found is None and read.ranks:
         found = read.standing(read.ranks[0])
@@ -148,7 +153,7 @@ def _described(backend: Backend, read: Reading, found: Standing) -> Best | None:
     exempt = read.track.not_applicable(experiment.spec)
     return Best(experiment=experiment, standing=found, scores=scores, explained=read.track.explain(scores),
                 verdicts=tuple(judge(read.goals, scores, exempt)),
-                confirmations=tuple(_confirmation(run, read) for run in read.confirmations.get(found.id, ())),
+                confirmations=tuple(_confirmation(run, read) for run in read.confirmations.get(found.rank.recipe, ())),
                 pictures=tuple(pairs(backend.store, scores)))
 
 

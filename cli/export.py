@@ -126,7 +126,7 @@ def _metrics(track: Track, scores: Scores) -> Iterator[str]:
 
 
 def _confirmed(watch: Watch, experiment: Experiment) -> str:
-    states = watch.view.confirms.get(experiment.id, {})
+    states = watch.view.confirms.get(experiment.spec.recipe(), {})
     if not states:
         return "not confirmed: it has run once, on the clips that designers see results of"
     told = ", ".join(f"seed {seed} {state}" for seed, state in sorted(states.items()))

@@ -98,10 +98,11 @@ def _treasured(lab: Backend) -> set[str]:
     track = lab_track(lab)
     view = View(track, goals_of(settings_in_force(lab.ledger), track))
     view.load(lab.ledger)
-    wanted = {rank.id for rank in view.ranks[:LEADERS]} | set(view.confirms) | set(view.anchor_ids.values())
+    wanted = {rank.id for rank in view.ranks[:LEADERS]} | set(view.anchor_ids.values())
     points, parents, groups = list[Point](), dict[str, tuple[str, ...]](), dict[str, str | None]()
     for experiment in lab.ledger.all_experiments():
         parents[experiment.id], groups[experiment.id] = experiment.parents, experiment.group
+        wanted |= {experiment.group} if experiment.purpose == "confirm" and experiment.group else set()
         scores = experiment.outcome.scores if experiment.outcome and experiment.purpose == "explore" else None
         values = objectives_of(scores, track) if scores else None
         points += [Point(experiment.id, values)] if values else []

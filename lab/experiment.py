@@ -50,6 +50,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         return fingerprint(self)
 
+    def recipe(self) -> str:
+        """What a confirmation confirms: all of it but the clips and the seed."""
+        return fingerprint(msgspec.structs.replace(self, clips="", seed=0))
+
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
     """One piece of footage: its name, content hash, role, and facts read from the file."""

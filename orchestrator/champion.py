@@ -20,12 +20,12 @@ def leader(view: View) -> Standing | None:
 
 def champion(view: View) -> Standing | None:
     """The best that is confirmed."""
-    return rule.champion(view.rank_of, view.confirms)
+    return rule.champion(view.ranks, view.confirms)
 
 
-def missing_seeds(view: View, candidate: str) -> list[int]:
+def missing_seeds(view: View, recipe: str) -> list[int]:
     """The seeds whose confirmation has not been started, or said nothing."""
-    return rule.missing_seeds(view.confirms.get(candidate, {}))
+    return rule.missing_seeds(view.confirms.get(recipe, {}))
 
 
 def worth_confirming(view: View, found: Standing | None, unbeaten: int, exploring: bool) -> bool:

@@ -390,7 +390,10 @@ class Daemon:
         except Stale:
             raise
         except Duplicate as duplicate:
-            self._planner.duplicate(duplicate.original)
+            if experiment.purpose == "confirm":  # a person asked for the very same run: it says as much
+                self._view.see_confirmation(self._ledger.experiment(duplicate.original))
+            else:
+                self._planner.duplicate(duplicate.original)
         except Refused as refusal:  # its number was taken meanwhile; what designers want, they propose again
             log.warning("a proposal was refused", experiment=experiment.id, why=str(refusal))
         self._pending = None

@@ -73,8 +73,8 @@ class Planner:
 
     def confirmation(self, candidate: str) -> Experiment | None:
         """The next missing confirmation of this candidate."""
-        for seed in missing_seeds(self._view, candidate)[:1]:
-            of = self._ledger.experiment(candidate)
+        of = self._ledger.experiment(candidate)
+        for seed in missing_seeds(self._view, of.spec.recipe())[:1]:
             spec = replace(of.spec, clips=self._clips.confirm, seed=seed)
             return self._new(spec, "confirm", of.designer, parents=(candidate,), group=candidate,
                              hypothesis=f"{candidate} does as well on clips that it has not seen")

@@ -53,7 +53,7 @@ class View:
         self.reports: set[str] = set()
         self.waiting_reports: dict[str, Report] = {}
         self.recent_costs: list[int] = []  # of the last attempts
-        self.confirms: dict[str, dict[int, ConfirmState]] = {}  # candidate → seed → how its confirmation stands
+        self.confirms: dict[str, dict[int, ConfirmState]] = {}  # recipe → seed → how its confirmation stands
         self.faults: list[str] = []  # what the harness's faults said, since something last ended without one
         self._numbers: set[str] = set()
         self._readers: dict[str, Callable[[Image], None]] = {
@@ -87,13 +87,17 @@ class View:
         """Where an explored experiment stands; None if it has no scores to stand on."""
         return rule.rank(experiment, self.track, self.goals, self.anchors)
 
+    def see_confirmation(self, experiment: Experiment) -> None:
+        states = self.confirms.setdefault(experiment.spec.recipe(), {})
+        states[experiment.spec.seed] = rule.confirm_state(experiment)
+
     # ------------------------------------------------------------------ one reader a kind of record
 
     def _see_experiment(self, image: Image) -> None:
         experiment = msgspec.json.decode(image.body, type=Experiment)
         self._number(experiment)
-        if experiment.purpose == "confirm" and experiment.group:
-            self.confirms.setdefault(experiment.group, {})[experiment.spec.seed] = rule.confirm_state(experiment)
+        if experiment.purpose == "confirm":
+            self.see_confirmation(experiment)
         for attempt in experiment.attempts:
             if attempt.ending is not None and attempt.reservation in self.unsettled:
                 self.used[attempt.reservation] = (experiment.id, attempt)

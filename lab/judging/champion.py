@@ -6,7 +6,7 @@ Pure, so that the daemon, which decides by it, and the report, which tells it, c
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Literal, NamedTuple
 
@@ -21,7 +21,7 @@ FIRST_STEP = 0.0025  # of slack: about 0.1 dB at 35 dB, or 0.0024 of SSIM at 0.9
 MISSED_UNKNOWN = 1.0  # what an unknown goal counts in a rank: as much as one missed by its whole value
 
 ConfirmState = Literal["live", "passed", "scored", "failed", "void"]
-Confirms = Mapping[str, Mapping[int, ConfirmState]]  # candidate → seed → how its confirmation stands
+Confirms = Mapping[str, Mapping[int, ConfirmState]]  # recipe → seed → how its confirmation stands
 Status = Literal["candidate", "confirming", "confirmed", "refuted"]
 
 
@@ -32,6 +32,7 @@ class Rank(NamedTuple):
     loss: float  # on the first objective
     id: str
     slack: float = 0.0  # how far the tightest goal is over-fulfilled, as a part of its value
+    recipe: str = ""  # of its spec: those who differ in their seed alone share their confirmations
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -57,7 +58,8 @@ def rank(experiment: Experiment, track: Track, goals: Sequence[Goal], anchors: M
     if value is None:
         return None
     verdicts = judge(goals, scores, track.not_applicable(experiment.spec))
-    return Rank(shortfall(verdicts), value if first.direction == "min" else -value, experiment.id, slack(verdicts))
+    return Rank(shortfall(verdicts), value if first.direction == "min" else -value, experiment.id, slack(verdicts),
+                experiment.spec.recipe())
 
 
 def shortfall(verdicts: Sequence[GoalVerdict]) -> float:
@@ -110,7 +112,7 @@ def leader(ranks: Sequence[Rank], confirms: Confirms) -> Standing | None:
     that holds. If no candidate has so much, the one with the most is the last to be tried.
     """
     meeting = ranks[:bisect_left(ranks, Rank(0.0, inf, ""))]
-    judged = [standing(rank, confirms[rank.id]) for rank in meeting if rank.id in confirms]
+    judged = [standing(rank, confirms[rank.recipe]) for rank in meeting if rank.recipe in confirms]
     refuted = [found.rank.slack for found in judged if found.status == "refuted"]
     open_ranks = [rank for rank in meeting if not refuted or _open(rank, confirms, max(refuted))]
     if any(found.status == "confirmed" for found in judged) or not refuted:
@@ -120,24 +122,24 @@ def leader(ranks: Sequence[Rank], confirms: Confirms) -> Standing | None:
     best = next((rank for rank in open_ranks if rank.slack > enough), None)
     best = best or max(open_ranks, key=lambda rank: rank.slack, default=None)
     best = best or _first_miss(ranks[len(meeting):], confirms)
-    return standing(best, confirms.get(best.id, {})) if best else None
+    return standing(best, confirms.get(best.recipe, {})) if best else None
 
 
 def _open(rank: Rank, confirms: Confirms, refuted_slack: float) -> bool:
     """Confirmed, or with more slack than any that was refuted."""
-    status = standing(rank, confirms.get(rank.id, {})).status
+    status = standing(rank, confirms.get(rank.recipe, {})).status
     return status == "confirmed" or (status != "refuted" and rank.slack > refuted_slack)
 
 
 def _first_miss(ranks: Sequence[Rank], confirms: Confirms) -> Rank | None:
     """The best of those that miss a goal."""
-    return next((rank for rank in ranks if standing(rank, confirms.get(rank.id, {})).status != "refuted"), None)
+    return next((rank for rank in ranks if standing(rank, confirms.get(rank.recipe, {})).status != "refuted"), None)
 
 
-def champion(rank_of: Mapping[str, Rank], confirms: Confirms) -> Standing | None:
-    """The best that is confirmed."""
-    standings = (standing(rank_of[id], states) for id, states in confirms.items() if id in rank_of)
-    return min((found for found in standings if found.status == "confirmed"), key=lambda s: s.rank, default=None)
+def champion(ranks: Iterable[Rank], confirms: Confirms) -> Standing | None:
+    """The best that is confirmed; `ranks` are sorted, best first."""
+    standings = (standing(rank, confirms[rank.recipe]) for rank in ranks if rank.recipe in confirms)
+    return next((found for found in standings if found.status == "confirmed"), None)
 
 
 def missing_seeds(states: Mapping[int, ConfirmState]) -> list[int]:

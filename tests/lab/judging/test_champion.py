@@ -22,8 +22,8 @@ from lab.judging.goals import GoalVerdict
 from lab.track import Goal
 from support.laboratory import CRASH, HARNESS_FAULT, SUCCESS, experiment
 
-MEETS = Rank(0.0, 0.8, "e1", slack=0.01)
-MISSES = Rank(0.2, 0.3, "e2")
+MEETS = Rank(0.0, 0.8, "e1", slack=0.01, recipe="e1")
+MISSES = Rank(0.2, 0.3, "e2", recipe="e2")
 PARTIAL = Outcome(verdict="partial", scores=Scores(mean={}, clips={}))
 
 
@@ -61,7 +61,7 @@ def test_the_leader_is_the_best_that_was_not_refuted() -> None:
     assert found.id == "e2"
 
 
-LADDER = [Rank(0.0, n / 10, f"e{n}", slack=0.001 * n) for n in range(20)]  # the more bits, the more slack
+LADDER = [Rank(0.0, n / 10, f"e{n}", 0.001 * n, recipe=f"e{n}") for n in range(20)]  # the more bits, the more slack
 
 
 def tried(ranks: list[Rank], confirms: dict[str, dict[int, ConfirmState]]) -> list[str]:
@@ -86,7 +86,7 @@ def test_between_a_refuted_and_a_confirmed_one_the_search_goes_on() -> None:
 
 def test_a_newcomer_that_ranks_before_a_refuted_one_is_tried_if_it_has_the_slack() -> None:
     refuted = {"e5": states("scored")}
-    tight, ample = Rank(0.0, -1.0, "e98", slack=0.004), Rank(0.0, -1.0, "e99", slack=0.02)
+    tight, ample = Rank(0.0, -1.0, "e98", 0.004, recipe="e98"), Rank(0.0, -1.0, "e99", 0.02, recipe="e99")
     assert tried([tight, *LADDER], refuted)[0] == "e8"
     assert tried([ample, *LADDER], refuted)[0] == "e99"
 
@@ -109,10 +109,22 @@ def test_when_all_are_refuted_nobody_leads() -> None:
 
 def test_the_champion_is_the_best_confirmed_one() -> None:
     believed = states("passed", "passed", "passed")
-    found = champion({"e1": MEETS, "e2": MISSES}, {"e1": believed, "e2": believed})
+    found = champion([MEETS, MISSES], {"e1": believed, "e2": believed})
     assert found is not None
     assert (found.id, found.meets) == ("e1", True)
-    assert champion({"e1": MEETS}, {"e1": states("passed")}) is None
+    assert champion([MEETS], {"e1": states("passed")}) is None
+
+
+def test_those_that_differ_in_their_seed_alone_share_their_confirmations() -> None:
+    spec = experiment("e1").spec
+    other = replace(spec, seed=spec.seed + 7)
+    assert spec.recipe() == other.recipe() == replace(spec, clips="f" * 64).recipe()
+    assert spec.recipe() != replace(spec, params={"degree": 9}).recipe()
+    again = MEETS._replace(id="e9", loss=0.9, recipe=MEETS.recipe)
+    for ranks in ([MEETS, again], [again]):
+        found = leader(ranks, {"e1": states("passed", "passed", "passed")})
+        assert found is not None
+        assert found.status == "confirmed"
 
 
 def test_a_seed_whose_confirmation_said_nothing_runs_again() -> None:

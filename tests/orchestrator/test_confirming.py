@@ -1,0 +1,97 @@
+"""A run ends though a confirmation has run already under another name: another candidate's, or a person's wish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.clock import SystemClock
+from lab.control import Idea
+from lab.experiment import Outcome, Scores, Spec
+from lab.judging.champion import SEEDS
+from lab.ledger import Ledger
+from lab.local.backend import open_local
+from lab.settings import parse
+from orchestrator.champion import champion
+from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.planner import ClipSets
+from orchestrator.proposer import InlineProposer
+from support.curve.spec import TRACK
+
+SETTINGS = parse("[designers]\nevolution = 0.0\n[limits]\nexperiments = 1\nstop_at_goal = false\n"
+                 "[report]\nhourly = false\n")
+GOOD = {"fit_db": 20.0, "fit_ms": 1.0}
+EXPLORE, CONFIRM = "1" * 64, "2" * 64
+PARAMS = {"degree": 5, "ridge": 0.5}
+
+
+def outcome(of: Spec, holds: bool) -> Outcome:
+    """What people ask for is better than what control finds, but `holds` on other footage or does not."""
+    values = {**GOOD, "coefficients": 2.0 if of.params == PARAMS else 5.0}
+    met = holds or of.clips == EXPLORE or of.params != PARAMS
+    return Outcome(verdict="success" if met else "partial",
+                   scores=Scores(mean=values, clips={"points": values}, device_class="here"))
+
+
+class NoReporter:
+    busy = False
+
+    def start(self, key: str, why: str) -> None:
+        """Nobody composes anything here."""
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return open_local(tmp_path / "lab", create=True).ledger
+
+
+@pytest.fixture
+def daemon(ledger: Ledger, tmp_path: Path) -> Daemon:
+    backend = open_local(tmp_path / "lab")
+    return Daemon(DaemonConfig(holder="me"), SETTINGS, Surroundings(
+        backend=backend, track=TRACK, proposer=InlineProposer(), reporter=NoReporter(),
+        clips=ClipSets(EXPLORE, CONFIRM), clock=SystemClock(), parse=parse))
+
+
+def run(daemon: Daemon, ledger: Ledger, *, holds: bool) -> None:
+    """Until it drains; whatever it dispatches ends well at once."""
+    for turn in range(200):
+        daemon.step()
+        for waiting in [e for e in ledger.all_experiments("queued") if e.reservation]:
+            fence = ledger.claim(waiting.id, worker="w", device_class="here", op_id=f"claim.{turn}.{waiting.id}")
+            ledger.finish(waiting.id, fence, outcome(waiting.spec, holds), used_s=1.0, phases={},
+                          op_id=f"finish.{turn}.{waiting.id}")
+        if daemon.stage in ("drain", "done"):
+            return
+    pytest.fail(f"still {daemon.stage} after 200 rounds, with {len(list(ledger.all_experiments()))} experiments")
+
+
+def ask(ledger: Ledger, clips: str, seed: int) -> None:
+    ledger.office.add_idea(Idea(key=f"{clips[0]}.{seed}", family="polynomial", params=PARAMS, clips=clips, seed=seed),
+                           op_id=f"ask.{clips[0]}.{seed}")
+
+
+def believed(daemon: Daemon, ledger: Ledger) -> dict[str, Any]:
+    found = champion(daemon.view)
+    assert found is not None
+    return ledger.experiment(found.id).spec.params
+
+
+def test_two_candidates_that_differ_in_their_seed_alone_are_refuted_by_the_same_runs(
+        daemon: Daemon, ledger: Ledger) -> None:
+    ask(ledger, EXPLORE, seed=8)
+    ask(ledger, EXPLORE, seed=9)
+    run(daemon, ledger, holds=False)
+    seeds = [e.spec.seed for e in ledger.all_experiments() if e.purpose == "confirm" and e.spec.params == PARAMS]
+    assert seeds
+    assert len(set(seeds)) == len(seeds)
+    assert champion(daemon.view) is None
+
+
+def test_a_confirmation_that_a_person_has_asked_for_by_themselves_is_one(daemon: Daemon, ledger: Ledger) -> None:
+    ask(ledger, EXPLORE, seed=8)
+    ask(ledger, CONFIRM, seed=SEEDS[0])
+    run(daemon, ledger, holds=True)
+    assert believed(daemon, ledger) == PARAMS
