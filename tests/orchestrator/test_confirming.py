@@ -19,19 +19,21 @@ from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
 from orchestrator.proposer import InlineProposer
 from support.curve.spec import TRACK
+from support.laboratory import CRASH
 
 SETTINGS = parse("[designers]\nevolution = 0.0\n[limits]\nexperiments = 1\nstop_at_goal = false\n"
                  "[report]\nhourly = false\n")
-GOOD = {"fit_db": 20.0, "fit_ms": 1.0}
 EXPLORE, CONFIRM = "1" * 64, "2" * 64
 PARAMS = {"degree": 5, "ridge": 0.5}
 
 
 def outcome(of: Spec, holds: bool) -> Outcome:
-    """What people ask for is better than what control finds, but `holds` on other footage or does not."""
-    values = {**GOOD, "coefficients": 2.0 if of.params == PARAMS else 5.0}
-    met = holds or of.clips == EXPLORE or of.params != PARAMS
-    return Outcome(verdict="success" if met else "partial",
+    """What people ask for is better than what control finds. Where it does not `hold`, no goal on
+    the fit is met, and what people ask for crashes on other footage."""
+    if not holds and of.params == PARAMS and of.clips == CONFIRM:
+        return CRASH
+    values = {"fit_db": 20.0 if holds else 5.0, "fit_ms": 1.0, "coefficients": 2.0 if of.params == PARAMS else 5.0}
+    return Outcome(verdict="success" if holds else "partial",
                    scores=Scores(mean=values, clips={"points": values}, device_class="here"))
 
 
