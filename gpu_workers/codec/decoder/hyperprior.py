@@ -20,10 +20,18 @@ from gpu_workers.codec.decoder.decode import video_info
 from gpu_workers.codec.decoder.entropy import Whole
 from gpu_workers.codec.decoder.errors import BadStream
 from gpu_workers.codec.decoder.header import Fields
-from gpu_workers.codec.decoder.hyperprior_latents import Latents, Setup, bands, hyper_decoder, hyper_size
+from gpu_workers.codec.decoder.hyperprior_latents import (
+    Latents,
+    Setup,
+    Synthesis,
+    bands,
+    hyper_decoder,
+    hyper_size,
+)
 from gpu_workers.codec.decoder.hyperprior_model import BLOCK, EIGHTHS, HALF, PLANES, Model, load_model
-from gpu_workers.codec.decoder.hyperprior_planes import half_size, to_fine, to_frame
+from gpu_workers.codec.decoder.hyperprior_planes import Fine, Real, half_size, to_fine, to_frame
 from gpu_workers.codec.decoder.hyperprior_synthesis import HALO, blocks, posted, tensors
+from gpu_workers.codec.decoder.hyperprior_whole import WholeSynthesis
 
 _STRIP_ROWS = 128  # of half size: bounded memory, and what lies between the layers stays in the cache
 
@@ -48,7 +56,7 @@ class Pictures:
     def __init__(self, model: Model, setup: Setup, video: VideoInfo) -> None:
         self._shape, self._video, self._setup = model.shape, video, setup
         self._latents = Latents(model, setup)
-        self._synthesis = FloatSynthesis(model, setup)
+        self._synthesis = (WholeSynthesis if setup.synthesis is Synthesis.WHOLE else FloatSynthesis)(model, setup)
 
     def decode(self, data: bytes) -> Iterator[Frame]:
         count, parts = split(data, self._shape.frames, self._video)
@@ -57,7 +65,7 @@ class Pictures:
         planes = np.concatenate([self._synthesis.blocks(self._latents.unpack(part, bottom - top, blocks_across))
                                  for (top, bottom), part in parts], axis=2)
         for frame in planes[:count]:
-            yield to_frame(to_fine(self._synthesis.finish(frame)[:, :rows, :columns], self._video), self._video)
+            yield to_frame(self._synthesis.fine(frame, self._video)[:, :rows, :columns], self._video)
 
 
 class FloatSynthesis:
@@ -66,16 +74,16 @@ class FloatSynthesis:
         self._shape, self._weights = model.shape, tensors(model.weights)
         self._unit = setup.factor / EIGHTHS
 
-    def blocks(self, eighths: Whole) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def blocks(self, eighths: Whole) -> Real:
         """(latents, rows, columns) → (frames, 6, 8·rows, 8·columns)"""
         with self._torch.inference_mode():
             latents = self._torch.from_numpy(eighths).float().mul_(self._unit)[None]
             latents = latents.contiguous(memory_format=self._torch.channels_last)
-            planes: np.ndarray[Any, np.dtype[np.float32]] = blocks(self._weights, self._shape, latents).numpy()
+            planes: Real = blocks(self._weights, self._shape, latents).numpy()
             return planes
 
-    def finish(self, planes: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """One frame's planes through the last network, strip by strip."""
+    def fine(self, planes: Real, video: VideoInfo) -> Fine:
+        """One frame's planes through the last network, strip by strip, as sixteenths of a code value."""
         padded = np.pad(planes, ((0, 0), (HALO, HALO), (HALO, HALO)), mode="edge")
         out = np.empty_like(planes)
         with self._torch.inference_mode():
@@ -84,7 +92,7 @@ class FloatSynthesis:
                 strip = self._torch.from_numpy(padded[None, :, top:bottom + 2 * HALO])
                 strip = strip.contiguous(memory_format=self._torch.channels_last)
                 out[:, top:bottom] = posted(self._weights, strip)[0].numpy()
-        return out
+        return to_fine(out, video)
 
 
 def split(data: bytes, frames: int, video: VideoInfo) -> tuple[int, list[tuple[tuple[int, int], bytes]]]:

@@ -20,6 +20,7 @@ from gpu_workers.codec.decoder.whole import WholeConv
 from lab.errors import UserError
 
 SHAPE = "hyperprior"  # the metadata's key
+WHOLE = "whole."  # what the synthesis in whole numbers needs
 BLOCK = 16  # luma samples a side that one latent is about
 PLANES = 6  # of half size: four of luma, U, V
 HALF = BLOCK // 2
@@ -73,7 +74,7 @@ class Model:
     layers: tuple[WholeConv, ...]
     tables: tuple[Table, ...]  # of the latents, by scale
     hyper_tables: tuple[Table, ...]  # by channel
-    weights: Mapping[str, npt.NDArray[Any]]  # of the transforms and, with its prefix, of the integer synthesis
+    weights: Mapping[str, npt.NDArray[Any]]  # of the transforms; whole numbers under `WHOLE`
 
 
 def layer_bounds(place: int) -> tuple[int, int, int]:
@@ -97,7 +98,7 @@ def load_model(path: Path | None) -> Model:
             raise ValueError(wrong[0])
         return Model(shape, _layers(shape, tensors), _tables(tensors), _hyper_tables(shape, tensors),
                      {name: tensor for name, tensor in tensors.items() if tensor.dtype == np.float16
-                      or name.startswith("integer.")})
+                      or name.startswith(WHOLE)})
     except Exception as error:  # safetensors has no narrower error that covers a bad file
         raise UserError(f"{path} is no model of the family hyperprior: {error}") from error
 

@@ -24,7 +24,8 @@ Weights = Mapping[str, Any]
 def tensors(weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
     """The weights as torch has them, in the layout that convolutions are quick with."""
     torch: Any = import_module("torch")
-    found = {name: torch.from_numpy(array.astype(np.float32)) for name, array in weights.items()}
+    found = {name: torch.from_numpy(array.astype(np.float32)) for name, array in weights.items()
+             if array.dtype == np.float16}
     return {name: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
             for name, tensor in found.items()}
 

@@ -55,19 +55,20 @@ def row_sums(weights: Whole) -> npt.NDArray[np.int64]:
     return np.asarray(np.abs(weights.astype(np.int64)).reshape(len(weights), -1).sum(axis=1))
 
 
-def module_of(conv: WholeConv) -> Any:
-    """The torch module: whole-valued float32 in and out, edges repeated."""
+def module_of(conv: WholeConv, pad: bool = True) -> Any:
+    """The torch module: whole-valued float32 in and out; with `pad`, edges are repeated and the size stays."""
     torch: Any = import_module("torch")
 
     class Conv(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.weights = torch.from_numpy(conv.weights.astype(np.float32))
+            self.weights = torch.from_numpy(conv.weights.astype(np.float32)).contiguous(
+                memory_format=torch.channels_last)
             self.offsets = torch.from_numpy(conv.offsets.astype(np.float32))
             self.scale = torch.from_numpy(np.exp2(-conv.shift.astype(np.float32)).reshape(1, -1, 1, 1))
 
         def forward(self, x: Any) -> Any:
-            side = conv.weights.shape[-1] // 2
+            side = conv.weights.shape[-1] // 2 if pad else 0
             x = torch.nn.functional.pad(x, (side,) * 4, mode="replicate") if side else x
             sums = torch.nn.functional.conv2d(x, self.weights, self.offsets)
             return sums.mul_(self.scale).floor_().clamp_(conv.low, conv.high)

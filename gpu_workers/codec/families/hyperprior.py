@@ -20,6 +20,7 @@ from gpu_workers.codec.decoder.hyperprior_model import EIGHTHS, HALF, HYPER, MOS
 from gpu_workers.codec.decoder.hyperprior_planes import Real, padded_planes, to_planes
 from gpu_workers.codec.families.hyperprior_freeze import thawed
 from gpu_workers.codec.families.hyperprior_space import SPACE
+from gpu_workers.codec.families.hyperprior_thrift import Thrift
 from gpu_workers.codec.families.hyperprior_train import learn
 from lab.errors import UserError
 from lab.space import Value, problems
@@ -58,7 +59,7 @@ class Coder:
     def __init__(self, model: Model, setup: Setup, video: VideoInfo) -> None:
         self._torch: Any = import_module("torch")
         self._shape, self._setup, self._video = model.shape, setup, video
-        self._network, self._latents = thawed(model), Latents(model, setup)
+        self._network, self._latents, self._thrift = thawed(model), Latents(model, setup), Thrift(model.tables)
 
     def encode(self, run: Sequence[Frame]) -> bytes:
         """One chunk's data: `run` has at most the shape's frames, and the last one stands for those that it lacks."""
@@ -72,7 +73,7 @@ class Coder:
 
     def _band(self, planes: Real) -> bytes:
         with self._torch.inference_mode():
-            y = self._network.transform.analysis(self._torch.from_numpy(planes)[None])
+            y = self._network.analysis(self._torch.from_numpy(planes)[None])
             rows, columns = y.shape[2:]
             down, across = (HYPER * size - side for size, side in zip(hyper_size(rows, columns), (rows, columns),
                                                                       strict=True))
@@ -80,8 +81,8 @@ class Coder:
             z = self._network.hyper(padded)[0]
         hyper = z.round().clamp(-MOST_HYPER, MOST_HYPER).to(self._torch.int32).numpy()
         which, means = self._latents.prior(hyper, rows, columns)
-        beside = y[0].numpy() / self._setup.factor - means / np.float32(EIGHTHS)
-        return self._latents.pack(hyper, which, np.rint(beside).astype(np.int32))
+        beside = y[0].numpy() / np.float32(self._setup.factor) - means / np.float32(EIGHTHS)
+        return self._latents.pack(hyper, which, self._thrift.rounded(beside, which))
 
 
 def _checked(params: Mapping[str, Value]) -> Mapping[str, Value]:

@@ -42,7 +42,7 @@ class Pool:
         side = self._side * (2 if smaller else 1)
         top, left = (int(rng.integers(room - side + 1)) for room in run.shape[2:])
         crop = run[:, :, top:top + side, left:left + side].astype(np.float32)
-        return _flipped(halved(crop) if smaller else crop, rng)
+        return _recoloured(_flipped(halved(crop) if smaller else crop, rng), rng)
 
 
 def halved(planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -62,6 +62,16 @@ def _flipped(planes: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.N
     order = [place ^ (2 * int(down) + int(across)) for place in range(4)]
     turned = planes[:, [*order, 4, 5], ::-1 if down else 1, ::-1 if across else 1]
     return np.ascontiguousarray(turned)
+
+
+def _recoloured(planes: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Half of all crops in other colours and contrast: a few clips hold few skies and skins."""
+    if rng.random() < 0.5:
+        return planes
+    contrast, first, second = rng.uniform(0.6, 1.2), *rng.choice((-1.0, 1.0), 2)
+    signs = np.array([1, 1, 1, 1, first, second], np.float32) * contrast
+    order = [0, 1, 2, 3, *rng.permutation((4, 5))]
+    return np.ascontiguousarray(planes[:, order] * signs.reshape(-1, 1, 1).astype(np.float32))
 
 
 def _runs(clip: Frames, frames: int, share: int) -> list[Run]:

@@ -29,6 +29,7 @@ from gpu_workers.codec.decoder.hyperprior_model import (
 from gpu_workers.codec.decoder.hyperprior_synthesis import Weights
 from gpu_workers.codec.decoder.whole import WholeConv
 from gpu_workers.codec.families.hyperprior_network import HyperDecoder, Network
+from gpu_workers.codec.families.hyperprior_whole import whole_weights
 
 ENCODER = "encoder."
 _ENCODERS_OWN = ("transform.into", "transform.gain", "transform.before", "transform.time", "transform.down",
@@ -37,13 +38,16 @@ _TABLE_TOTAL = 1 << 22
 _DEVIATIONS = 5.0  # that a table reaches to each side
 
 
-def frozen(network: Network) -> Model:
+def frozen(network: Network, planes: Any) -> Model:
+    """`planes` (n, frames, 6, rows, columns) are what the whole numbers' ranges are taken from."""
     network = network.cpu().eval()
     with import_module("torch").no_grad():
         weights = {name: one.detach().numpy().astype(np.float16)
                    for name, one in network.transform.synthesis_weights().items()}
         weights |= {ENCODER + name: one.numpy().astype(np.float16) for name, one in network.state_dict().items()
                     if name.startswith(_ENCODERS_OWN)}
+        if network.shape.transform == "dct16":
+            weights |= whole_weights(network, planes.cpu())
         return Model(network.shape, whole_layers(network.hyper_decoder), scale_tables(), hyper_tables(network), weights)
 
 

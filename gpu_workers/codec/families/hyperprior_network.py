@@ -46,6 +46,8 @@ torch: Any = import_module("torch")
 functional: Any = torch.nn.functional
 
 RED_GREEN_BLUE = (1.0, 1.086, 0.825)  # what a squared error of Y, U, V is in the mean of R, G and B (BT.601)
+MOST_DEVIATIONS = 8.0  # of a latent, that the hyper-analysis sees
+LEAST_SPREAD = 0.05
 SLOW = 0.1  # the matrices that start as the DCT move so much slower: they know most already
 
 
@@ -68,7 +70,7 @@ class Network(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, planes: Any) -> tuple[Any, Any]:
         """Planes (n, frames, 6, rows, columns) → (bits of each crop, mean squared error of each plane and crop)."""
-        y = self.transform.analysis(planes)
+        y = self.analysis(planes)
         z = self.hyper(y)
         _, hyper_likelihoods = self.hyper_prior(z)
         scales, means = self.hyper_decoder(straight(z.round().clamp(-MOST_HYPER, MOST_HYPER), z))
@@ -78,10 +80,13 @@ class Network(torch.nn.Module):  # type: ignore[misc]
         bits = sum(-one.log2().sum(dim=(1, 2, 3)) for one in (hyper_likelihoods, likelihoods))
         return bits, (restored - planes).square().mean(dim=(1, 3, 4))
 
+    def analysis(self, planes: Any) -> Any:
+        return self.transform.analysis(planes)
+
     def hyper(self, y: Any) -> Any:
         """What the hyper-latents are rounded from."""
-        shift, scale = self.centre[:, None, None], self.spread[:, None, None]
-        return self.hyper_analysis((y - shift) / scale)
+        centred = (y - self.centre[:, None, None]) / self.spread[:, None, None]
+        return self.hyper_analysis(centred.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS))
 
     def synthesis(self, y: Any) -> Any:
         weights = self.transform.synthesis_weights()
@@ -93,9 +98,8 @@ class Network(torch.nn.Module):  # type: ignore[misc]
     def calibrate(self, planes: Any) -> None:
         """Takes the latents' means and spreads from one batch, so that training starts near their distribution."""
         with torch.no_grad():
-            y = self.transform.analysis(planes).transpose(0, 1).flatten(1)
-            self.centre.copy_(y.mean(dim=1))
-            self.spread.copy_(y.std(dim=1).clamp(min=0.05))
+            self.transform.calibrate(planes)
+            self.centre, self.spread = moments(self.analysis(planes))
             self.hyper_decoder.calibrate(self.centre, self.spread)
 
 
@@ -118,33 +122,52 @@ class Dct16(torch.nn.Module):  # type: ignore[misc]
         torch.nn.init.zeros_(self.post[-1].weight)
         torch.nn.init.zeros_(self.post[-1].bias)
 
-    def analysis(self, planes: Any) -> Any:
+    def calibrate(self, planes: Any) -> None:
+        for near in (self.before, self.after):
+            near.centre, near.spread = moments(self._blocks(planes))
+
+    def _blocks(self, planes: Any) -> Any:
         x = functional.pixel_unshuffle(planes.flatten(0, 1), HALF)
-        y = functional.conv2d(x, (self.into * self.gain)[:, :, None, None])
+        return functional.conv2d(x, (self.into * self.gain)[:, :, None, None])
+
+    def analysis(self, planes: Any) -> Any:
+        y = self._blocks(planes)
         y = y + self.before(y)
         y = y.reshape(-1, self.shape.latents, *y.shape[2:])
         return in_time(self.time, y, self.shape).reshape(y.shape)
 
     def synthesis_weights(self) -> dict[str, Any]:
         found = {"time": self.back_time, "blocks": (self.back * self.gain)[:, :, None, None],
-                 "blocks.bias": self.back_bias * self.gain, "near.in": self.after.first.weight,
-                 "near.in.bias": self.after.first.bias, "near.out": self.after.second.weight}
+                 "blocks.bias": self.back_bias * self.gain, "near.out": self.after.second.weight}
+        found["near.in"], found["near.in.bias"] = self.after.folded()
         for place, layer in enumerate(self.post):
             found |= {f"post.{place}": layer.weight, f"post.{place}.bias": layer.bias}
         return found
 
 
 class Near(torch.nn.Module):  # type: ignore[misc]
-    """What neighbouring blocks tell of one another: starts as nothing."""
+    """What neighbouring blocks tell of one another: starts as nothing.
+
+    It sees latents in units of their spread. Without that the mean brightness, a hundred times as large as the rest,
+    soon kills every ReLU.
+    """
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.first = torch.nn.Conv2d(channels, width, 3)
         self.second = torch.nn.Conv2d(width, channels, 3, bias=False)
         torch.nn.init.zeros_(self.second.weight)
+        self.register_buffer("centre", torch.zeros(channels))
+        self.register_buffer("spread", torch.ones(channels))
 
     def forward(self, y: Any) -> Any:
-        return self.second(widened(self.first(widened(y, 1)).relu(), 1))
+        weights, bias = self.folded()
+        return self.second(widened(functional.conv2d(widened(y, 1), weights, bias).relu(), 1))
+
+    def folded(self) -> tuple[Any, Any]:
+        """The first layer's weights and biases for latents as they are."""
+        weights = self.first.weight / self.spread[:, None, None]
+        return weights, self.first.bias - (weights * self.centre[:, None, None]).sum(dim=(1, 2, 3))
 
 
 class Gdn(torch.nn.Module):  # type: ignore[misc]
@@ -161,6 +184,9 @@ class Gdn(torch.nn.Module):  # type: ignore[misc]
         self.down, self.up = torch.nn.ModuleList(down), torch.nn.ModuleList(up)
         self.norms = torch.nn.ModuleList(layers.GDN(shape.width) for _ in range(STAGES - 1))
         self.inverse_norms = torch.nn.ModuleList(layers.GDN(shape.width, inverse=True) for _ in range(STAGES - 1))
+
+    def calibrate(self, planes: Any) -> None:
+        pass  # it starts at random
 
     def analysis(self, planes: Any) -> Any:
         x = to_full(planes.flatten(0, 1))
@@ -248,6 +274,12 @@ def shifts(weights: Any, bias: Any, most_input: int) -> Any:
     rounding = flat.shape[1] * most_input  # each weight may round up by a half
     by_sum = ((MOST_SUM - rounding) / sums).log2().floor()
     return torch.minimum(by_weight, by_sum).clamp(0, MOST_SHIFT)
+
+
+def moments(y: Any) -> tuple[Any, Any]:
+    """Each channel's mean and standard deviation."""
+    flat = y.detach().transpose(0, 1).flatten(1)
+    return flat.mean(dim=1), flat.std(dim=1).clamp(min=LEAST_SPREAD)
 
 
 def straight(value: Any, gradient_of: Any) -> Any:

@@ -16,6 +16,7 @@ SPACE: tuple[Dimension, ...] = (
     Choice(name="transform", values=("dct16", "gdn")),
     Choice(name="channels", values=(128, 192, 256), when=_DCT16),  # latents a block of 16×16, three quarters for luma
     Choice(name="frames", values=(1, 4, 8), when=_DCT16),  # coded together
+    Choice(name="synthesis", values=("float", "whole"), when=_DCT16),  # whole numbers: the same frames everywhere
     Choice(name="width", values=(64, 128), when=When("transform", ("gdn",))),  # of its layers
     Real(name="price", low=0.001, high=0.06, log=True),
     Real(name="step", low=0.35, high=4.0, log=True),  # times the model's own; the nearest 2^(k/28) is taken

@@ -40,7 +40,7 @@ def learn(clips: Sequence[Frames], info: TrainInfo, shape: Shape, clock: Clock =
     torch: Any = import_module("torch")
     torch.set_num_threads(max(1, info.threads))
     crop = int(info.params["crop"])
-    training = Training(shape, info, Pool(clips, shape.frames, crop), max(1, BATCH_SAMPLES // crop**2))
+    training = Training(shape, info, Pool(clips, shape.frames, crop), max(1, round(BATCH_SAMPLES / crop**2)))
     if info.resume is not None:
         training.load(info.resume)
     budget = Budget(info.limit, training, clock)
@@ -54,7 +54,7 @@ def learn(clips: Sequence[Frames], info: TrainInfo, shape: Shape, clock: Clock =
             info.checkpoint(training.save(info.scratch / "checkpoint.safetensors"))
             saved_at = time.monotonic()
     path = info.scratch / "model.safetensors"
-    save_model(path, frozen(training.network))
+    save_model(path, frozen(training.network, training.crops()))
     return path
 
 
@@ -73,7 +73,7 @@ class Training:
         self.network = Network(shape, float(info.params["price"]), float(info.params["chroma"]))
         self.network.to(self._device, memory_format=self._torch.channels_last)
         if info.resume is None:
-            self.network.calibrate(self._crops())
+            self.network.calibrate(self.crops())
         self._named = {name: one for name, one in self.network.named_parameters() if not name.endswith("quantiles")}
         self._adam = self._torch.optim.Adam(self._named.values(), lr=self._rate)
 
@@ -82,7 +82,7 @@ class Training:
         torch = self._torch
         torch.manual_seed(self._seed * _SEED_STRIDE + self.step + 1)
         with self._precision():
-            bits, errors = self.network(self._crops())
+            bits, errors = self.network(self.crops())
         bits_px = bits.mean() / self._pixels
         error = (errors.mean(dim=0) * self.network.plane_weights).sum()
         loss = bits_px + self._price * error
@@ -125,7 +125,7 @@ class Training:
         except Exception as error:  # safetensors has no narrower error that covers a bad file
             raise UserError(f"{path} is no checkpoint of this training: {error}") from error
 
-    def _crops(self) -> Any:
+    def crops(self) -> Any:
         crops = self._torch.from_numpy(self._pool.crops(self._seed, self.step, self._batch))
         self._pixels = 4 * crops.shape[1] * crops.shape[3] * crops.shape[4]
         return crops.to(self._device)

@@ -26,8 +26,8 @@ from support.streams import Clip, crop
 
 pytestmark = pytest.mark.ci
 torch: Any = import_module("torch")
-PARAMS: dict[str, Value] = {"transform": "dct16", "channels": 128, "frames": 1, "price": 0.01, "step": 1.0,
-                            "chroma": 1.0, "rate": 0.001, "crop": 128}
+PARAMS: dict[str, Value] = {"transform": "dct16", "channels": 128, "frames": 1, "synthesis": "float", "price": 0.01,
+                            "step": 1.0, "chroma": 1.0, "rate": 0.001, "crop": 128}
 VIDEO = VideoInfo(width=100, height=60, fps_num=25, fps_den=1, frames=1, pix_fmt="yuv420p")
 
 
