@@ -38,10 +38,14 @@ def encode(frames: Frames, info: EncodeInfo, model: Path | None) -> Iterator[Chu
     loaded = load_model(model)
     if loaded.shape != shape_of(params):
         raise UserError(f"the model is {loaded.shape}, and the parameters say {shape_of(params)}; use those it has")
-    setup = Setup.for_step(float(params["step"]), Synthesis[str(params.get("synthesis", "float")).upper()])
+    synthesis = Synthesis[str(params.get("synthesis", "float")).upper()]
+    yield from chunks(frames, info.video, loaded, Setup.for_step(float(params["step"]), synthesis))
+
+
+def chunks(frames: Frames, video: VideoInfo, model: Model, setup: Setup) -> Iterator[Chunk]:
     yield Chunk(Kind.CONFIG, 0, setup.to_bytes())
-    coder = Coder(loaded, setup, info.video)
-    for first, run in _runs(frames, loaded.shape.frames):
+    coder = Coder(model, setup, video)
+    for first, run in _runs(frames, model.shape.frames):
         yield Chunk(Kind.KEY, first, coder.encode(run))
 
 

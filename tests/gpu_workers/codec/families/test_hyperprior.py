@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from importlib import import_module
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -14,92 +15,103 @@ import pytest
 
 pytest.importorskip("compressai", reason="needs the learned extra: requirements/sync learned")
 
-from gpu_workers.codec.contract import DecodeInfo, EncodeInfo, Frame, TrainInfo, TrainingLimit, VideoInfo
-from gpu_workers.codec.decoder import hyperprior as decoder
+from gpu_workers.codec.decoder.hyperprior_latents import Synthesis
+from gpu_workers.codec.decoder.hyperprior_model import Shape
 from gpu_workers.codec.families import hyperprior
 from gpu_workers.codec.families.hyperprior_data import Pool
 from gpu_workers.codec.families.hyperprior_space import SPACE
 from gpu_workers.codec.families.hyperprior_train import Training
 from lab.errors import Diverged, UserError
-from lab.space import Value, problems
-from support.streams import Clip, crop
+from lab.space import problems, sample
+from support.hyperprior import (
+    PARAMS,
+    SMALL,
+    VIDEO,
+    coded,
+    coded_small,
+    decoded,
+    footage,
+    psnr_db,
+    small_model,
+    train_info,
+    waves,
+)
 
 pytestmark = pytest.mark.ci
 torch: Any = import_module("torch")
-PARAMS: dict[str, Value] = {"transform": "dct16", "channels": 128, "frames": 1, "synthesis": "float", "price": 0.01,
-                            "step": 1.0, "chroma": 1.0, "rate": 0.001, "crop": 128}
-VIDEO = VideoInfo(width=100, height=60, fps_num=25, fps_den=1, frames=1, pix_fmt="yuv420p")
-
-
-def info(folder: Path, steps: int, **more: Any) -> TrainInfo:
-    params = more.pop("params", PARAMS)
-    return TrainInfo(params=params, scratch=folder, limit=TrainingLimit(steps=steps), seed=3, **more)
-
-
-def footage() -> list[Clip]:
-    return [crop("flower_720p30", 2, 320, 240), crop("walk_480p30", 2, 320, 240)]
+FORMATS = ("yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "yuv422p10le", "yuv444p10le", "gray10le")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return hyperprior.train(footage(), info(tmp_path_factory.mktemp("model"), 20))
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_model(tmp_path_factory.mktemp("small"), 100)
 
 
-def noise(video: VideoInfo, frames: int, seed: int = 0) -> Clip:
-    """Smooth pictures with some noise, of any layout."""
-    rng, most = np.random.default_rng(seed), (1 << video.bit_depth) - 1
-    made = []
-    for index in range(frames):
-        planes = [(most * (0.5 + 0.4 * np.sin(np.add.outer(np.arange(r) / 9, np.arange(c) / 7 + index))
-                           + 0.05 * rng.standard_normal((r, c)))).clip(0, most).astype(video.dtype)
-                  for r, c in video.plane_shapes]
-        made.append(Frame(tuple(planes)))
-    return Clip(video, made)
+@pytest.fixture(scope="module")
+def in_time(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_model(tmp_path_factory.mktemp("in_time"), 30, msgspec.structs.replace(SMALL, frames=4))
 
 
-def coded(clip: Clip, model: Path, params: dict[str, Value] = PARAMS, threads: int = 1) -> list[Any]:
-    asked = EncodeInfo(video=clip.info, params=params, scratch=model.parent, threads=threads)
-    return list(hyperprior.encode(clip, asked, model))
-
-
-def decoded(chunks: list[Any], clip: Clip, model: Path, threads: int = 1) -> list[Frame]:
-    return list(decoder.decode(iter(chunks), DecodeInfo(video=clip.info, threads=threads), model))
-
-
-def psnr_db(a: Clip, b: list[Frame]) -> float:
-    most = (1 << a.info.bit_depth) - 1
-    errors = [np.square(x.planes[0].astype(float) - y.planes[0]).mean() for x, y in zip(a, b, strict=True)]
-    return float(10 * np.log10(most**2 / np.mean(errors)))
-
-
-def test_a_point_of_the_space_is_what_the_agents_take() -> None:
+def test_a_codec_of_the_space_learns_and_codes(tmp_path: Path) -> None:
     assert problems(SPACE, PARAMS) == []
+    model, clip = hyperprior.train(footage(), train_info(tmp_path, 10)), footage()[0]
+    assert psnr_db(clip, decoded(coded(clip, model), clip, model)) > 25
+    with pytest.raises(UserError, match="the parameters say"):
+        coded(clip, model, {**PARAMS, "channels": 192})
+    with pytest.raises(UserError, match="is outside"):
+        coded(clip, model, {**PARAMS, "channels": 7})
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "yuv444p10le"])
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 5), (101, 67)])
-def test_a_picture_of_any_size_and_format_comes_back_in_its_layout(
-        model: Path, size: tuple[int, int], pix_fmt: Any) -> None:
-    clip = noise(msgspec.structs.replace(VIDEO, width=size[0], height=size[1], pix_fmt=pix_fmt), 2)
-    out = decoded(coded(clip, model), clip, model)
-    assert [tuple(p.shape for p in frame.planes) for frame in out] == [clip.info.plane_shapes] * 2
+def test_the_transform_of_compressai_learns_and_codes(tmp_path: Path) -> None:
+    shape = Shape(transform="gdn", width=16, channels=24, post=0, hyper_latents=8, hyper=(16, 8, 16))
+    model, clip = small_model(tmp_path, 12, shape), footage()[0]
+    out = decoded(coded_small(clip, model), clip, model)
+    assert psnr_db(clip, out) > psnr_db(clip, [type(f)(tuple(np.zeros_like(p) for p in f.planes)) for f in out])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_video_of_any_size_format_and_length_comes_back_in_its_layout(small: Path, in_time: Path, seed: int) -> None:
+    rng = Random(seed)
+    width, height = (rng.choice((1, 2, 3, rng.randint(1, 40), rng.randint(1, 200))) for _ in range(2))
+    video = msgspec.structs.replace(VIDEO, width=width, height=height, pix_fmt=FORMATS[seed % len(FORMATS)],
+                                    full_range=rng.random() < 0.5, fps_num=rng.randint(1, 240000),
+                                    fps_den=rng.randint(1, 1001))
+    clip, model = waves(video, rng.randint(1, 6), seed), rng.choice((small, in_time))
+    synthesis = rng.choice(list(Synthesis))
+    out = decoded(coded_small(clip, model, synthesis), clip, model)
+    assert [tuple(p.shape for p in frame.planes) for frame in out] == [clip.info.plane_shapes] * len(clip)
     assert all(plane.dtype == clip.info.dtype for frame in out for plane in frame.planes)
-    assert psnr_db(clip, out) > 20
+    assert psnr_db(clip, out) > 18, f"seed {seed}: {clip.info}"
 
 
-def test_larger_steps_take_fewer_bytes_and_lose_more(model: Path) -> None:
+@pytest.mark.parametrize("size", [(1919, 1079), (4099, 2161)])
+def test_a_large_odd_picture_is_coded_in_bands_without_seams(small: Path, size: tuple[int, int]) -> None:
+    video = msgspec.structs.replace(VIDEO, width=size[0], height=size[1])
+    clip = waves(video, 1)
+    out = decoded(coded_small(clip, small), clip, small)
+    errors = np.abs(clip[0].planes[0].astype(int) - out[0].planes[0]).mean(axis=1)
+    assert errors.max() < 3 * errors.mean()
+
+
+@pytest.mark.parametrize("synthesis", list(Synthesis))
+def test_larger_steps_take_fewer_bytes_and_lose_more(small: Path, synthesis: Synthesis) -> None:
     clip = footage()[0]
-    sizes, qualities = [], []
-    for step in (0.5, 1.0, 2.0):
-        chunks = coded(clip, model, {**PARAMS, "step": step})
-        sizes.append(sum(len(chunk.data) for chunk in chunks))
-        qualities.append(psnr_db(clip, decoded(chunks, clip, model)))
+    streams = [coded_small(clip, small, synthesis, step) for step in (0.5, 1.0, 2.0)]
+    sizes = [sum(len(chunk.data) for chunk in chunks) for chunks in streams]
+    qualities = [psnr_db(clip, decoded(chunks, clip, small)) for chunks in streams]
     assert sizes == sorted(sizes, reverse=True)
     assert qualities == sorted(qualities, reverse=True)
 
 
-def test_an_interrupted_training_ends_with_the_very_weights(tmp_path: Path) -> None:
-    kept = tmp_path / "kept.safetensors"
+def test_whole_numbers_lose_little_against_floating_point(small: Path) -> None:
+    clip = footage()[1]
+    floating, whole = (psnr_db(clip, decoded(coded_small(clip, small, one), clip, small)) for one in Synthesis)
+    assert abs(whole - floating) < 0.3
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_an_interrupted_training_ends_with_the_very_weights(tmp_path: Path, frames: int) -> None:
+    kept, shape = tmp_path / "kept.safetensors", msgspec.structs.replace(SMALL, frames=frames)
 
     def keep(path: Path) -> None:
         if not kept.exists():
@@ -107,15 +119,13 @@ def test_an_interrupted_training_ends_with_the_very_weights(tmp_path: Path) -> N
 
     for name in ("whole", "resumed"):
         (tmp_path / name).mkdir()
-    whole = hyperprior.train(footage(), info(tmp_path / "whole", 8, checkpoint=keep, checkpoint_s=0.0))
-    resumed = hyperprior.train(footage(), info(tmp_path / "resumed", 8, resume=kept))
+    whole = small_model(tmp_path / "whole", 8, shape, checkpoint=keep, checkpoint_s=0.0)
+    resumed = small_model(tmp_path / "resumed", 8, shape, resume=kept)
     assert digest(whole) == digest(resumed)
 
 
 def test_a_training_that_explodes_says_so(tmp_path: Path) -> None:
-    clip = footage()[0]
-    exploding = info(tmp_path, 50)
-    training = Training(hyperprior.shape_of(PARAMS), exploding, Pool([clip], 1, 128), 1)
+    training = Training(SMALL, train_info(tmp_path, 50), Pool(footage()[:1], 1, 128), 1)
     training.one(0.0)
     with torch.no_grad():
         training.network.transform.back.mul_(1e4)
@@ -127,11 +137,16 @@ def test_a_training_that_explodes_says_so(tmp_path: Path) -> None:
         training.one(0.2)
 
 
-def test_a_model_trained_as_something_else_is_refused(model: Path) -> None:
-    with pytest.raises(UserError, match="the parameters say"):
-        coded(footage()[0], model, {**PARAMS, "channels": 192})
-    with pytest.raises(UserError, match="is outside"):
-        coded(footage()[0], model, {**PARAMS, "channels": 7})
+def test_crops_are_a_function_of_seed_and_step() -> None:
+    pool = Pool(footage(), 2, 128)
+    assert np.array_equal(pool.crops(1, 5, 3), Pool(footage(), 2, 128).crops(1, 5, 3))
+    assert not np.array_equal(pool.crops(1, 5, 3), pool.crops(1, 6, 3))
+    assert pool.crops(1, 5, 3).shape == (3, 2, 6, 64, 64)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_point_of_the_space_says_what_its_model_looks_like(seed: int) -> None:
+    assert hyperprior.shape_of(sample(SPACE, Random(seed))).problems() == []
 
 
 def digest(path: Path) -> str:
