@@ -25,6 +25,8 @@ from gpu_workers.codec.frames import Frame, PixelFormat, Plane, VideoInfo
 from gpu_workers.codec.pixels import to_frame
 
 Codec = Literal["hevc", "av1", "vvc"]
+MOST_ENLARGED = 4  # times a side; encoders here go down to a half
+_MARGIN = 256  # samples a side that a coded picture may be larger than its content, for minimum sizes and whole blocks
 DECODERS: dict[Codec, str] = {"hevc": "hevc", "av1": "libdav1d", "vvc": "vvc"}
 
 
@@ -51,6 +53,14 @@ class Coding(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
             raise BadStream(f"the stream has no valid coded size: {coding.width}x{coding.height}")
         return coding
 
+    def check(self, video: VideoInfo) -> None:
+        """Raises BadStream unless a source of this size may have been coded so: no larger, and not much smaller. What
+        is allocated for a frame is then bounded by pictures that are really there."""
+        sides = ((self.width, video.width), (self.height, video.height))
+        if not all(side <= source <= MOST_ENLARGED * side for side, source in sides):
+            raise BadStream(f"the stream is damaged: no {video.width}x{video.height} source is coded at "
+                            f"{self.width}x{self.height}")
+
 
 def warm() -> None:
     """Load and open each decoder once, so that a timed decode does not pay for it."""
@@ -66,6 +76,7 @@ def decode(chunks: Iterable[Chunk], info: DecodeInfo, model: Path | None) -> Ite
         if chunk.kind is Kind.CONFIG:
             yield from _frames(decoder, None, coding, info.video)
             coding = Coding.from_bytes(chunk.data)
+            coding.check(info.video)
             decoder = open_decoder(coding, info.threads)
         else:
             yield from _frames(decoder, chunk, coding, info.video)
@@ -73,11 +84,14 @@ def decode(chunks: Iterable[Chunk], info: DecodeInfo, model: Path | None) -> Ite
 
 
 def open_decoder(coding: Coding, threads: int) -> VideoCodecContext:
-    return _open(coding.codec, coding.extradata, threads)
+    """A decoder that refuses pictures much larger than those announced before it allocates any."""
+    most_pixels = (coding.width + _MARGIN) * (coding.height + _MARGIN)
+    return _open(coding.codec, coding.extradata, threads, most_pixels)
 
 
-def _open(codec: Codec, extradata: bytes, threads: int) -> VideoCodecContext:
+def _open(codec: Codec, extradata: bytes, threads: int, most_pixels: int = MAX_PIXELS) -> VideoCodecContext:
     context = cast(VideoCodecContext, VideoCodecContext.create(DECODERS[codec], "r"))
+    context.options = {"max_pixels": str(most_pixels)}
     context.extradata = extradata or None
     context.thread_count = threads
     context.thread_type = "AUTO" if threads > 1 else "SLICE"

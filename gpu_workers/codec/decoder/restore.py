@@ -1,8 +1,9 @@
 """The decoding agent of the family `restore`: AV1 pictures, enlarged to the source's size, and a small network on top.
 
-A CONFIG chunk says which filter follows and how the pictures were coded. The filter's weights are fitted to the clip
-and come in a WEIGHTS chunk, or to other footage and come in the model, or there are none: then this is `classic` but
-for one byte. All of it is arithmetic in whole numbers, so that every machine gives the same frames.
+A CONFIG chunk begins a shot: it says where its filter is and how its pictures were coded. The filter's weights are
+fitted to the shot and come in a WEIGHTS chunk, or came with an earlier shot, or are fitted to other footage and come in
+the model, or there are none: then this is `classic` but for one byte. All of it is arithmetic in whole numbers, so that
+every machine gives the same frames.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Origin(enum.IntEnum):
     NONE = 0
     CLIP = 1  # a WEIGHTS chunk before the first picture
     MODEL = 2  # the frozen weights
+    LAST = 3  # the last WEIGHTS chunk, of an earlier shot
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -53,15 +55,17 @@ class Setup(msgspec.Struct, frozen=True):
 def decode(chunks: Iterable[Chunk], info: DecodeInfo, model: Path | None) -> Iterator[Frame]:
     """Frames of `info.video`'s layout, in display order. Raises BadStream for bytes that are not to be decoded."""
     run: _Run | None = None
+    sent: Filter | None = None
     for chunk in chunks:
         if chunk.kind is Kind.CONFIG:
             if run is not None:
                 yield from run.frames(None)
-            run = _Run(Setup.from_bytes(chunk.data), info, model)
+            run = _Run(Setup.from_bytes(chunk.data), info, model, sent)
         elif run is None:
             raise BadStream("the stream is damaged: pictures come before it says how they were coded")
         elif chunk.kind is Kind.WEIGHTS:
-            run.take(Filter.from_bytes(chunk.data))
+            sent = Filter.from_bytes(chunk.data)
+            run.take(sent)
         else:
             yield from run.frames(chunk)
     if run is not None:
@@ -73,7 +77,7 @@ def filter_of(model: Path | None) -> Filter:
     from safetensors.numpy import load_file
 
     if model is None:
-        raise UserError("the stream's filter lies in a model, which is not here; give its file with --model")
+        raise UserError("the filter lies in a model, which is not here; give its file with --model")
     try:
         data = load_file(model)[FILTER].astype(np.uint8).tobytes()
     except Exception as error:  # the library has no narrower error that covers a bad file
@@ -117,16 +121,21 @@ def graphs(stream: Path, model: Path | None) -> Iterator[tuple[Any, tuple[Any, .
 
 
 class _Run:
-    """The pictures from one CONFIG to the next."""
+    """The pictures of one shot: from one CONFIG to the next."""
 
-    def __init__(self, setup: Setup, info: DecodeInfo, model: Path | None) -> None:
+    def __init__(self, setup: Setup, info: DecodeInfo, model: Path | None, sent: Filter | None) -> None:
         self._setup, self._info = setup, info
+        setup.coding.check(info.video)
         self._decoder = open_decoder(setup.coding, info.threads)
         self._restore: Restore | None = None
         if setup.origin is Origin.NONE:
             self._restore = lambda content: to_source(content, setup.coding, info.video)
         elif setup.origin is Origin.MODEL:
             self._set(filter_of(model))
+        elif setup.origin is Origin.LAST:
+            if sent is None:
+                raise BadStream("the stream is damaged: it names the weights of an earlier shot, and there are none")
+            self._set(sent)
 
     def take(self, filter_: Filter) -> None:
         if self._restore is not None:

@@ -9,6 +9,7 @@ a picture is restored, constriction when weights are coded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from itertools import pairwise
 from typing import Any
@@ -82,13 +83,13 @@ class Filter:
         channels = fields.take(1)[0]
         if not 1 <= channels <= MOST_CHANNELS:
             raise BadStream(f"the stream's filter is damaged: it has {channels} channels")
-        heads = [_head(fields, outputs) for _, outputs in _shapes(channels)]
+        heads = [_head(fields, outputs) for _, outputs in shapes(channels)]
         rest = data[len(data) - fields.left():]
-        if len(rest) % 4:
-            raise BadStream("the stream's filter is damaged: its weights are no whole words")
+        if len(rest) % 4 or rest[-4:] == bytes(4):  # the coder refuses an empty last word in its own words
+            raise BadStream("the stream's filter is damaged: its weights are no words that a coder wrote")
         coder = _ans().AnsCoder(np.frombuffer(rest, "<u4").astype(np.uint32))
         layers = []
-        for (inputs, outputs), (shift, probabilities, bias) in zip(_shapes(channels), heads, strict=True):
+        for (inputs, outputs), (shift, probabilities, bias) in zip(shapes(channels), heads, strict=True):
             symbols = coder.decode(_model(probabilities), inputs * outputs * 9)
             weights = np.asarray(symbols, np.int32).reshape(outputs, inputs, 3, 3) - MOST_WEIGHT
             layers.append(Layer(weights, bias, shift))
@@ -109,6 +110,7 @@ def network(filter_: Filter) -> Any:
             self.offsets = [torch.from_numpy(layer.offsets.astype(np.float32)) for layer in filter_.layers]
 
         def forward(self, x: Any) -> Any:
+            torch.backends.nnpack.set_flags(False)  # its convolutions go by transforms, which are not exact
             last = len(self.weights) - 1
             for place, (weights, offsets) in enumerate(zip(self.weights, self.offsets, strict=True)):
                 x = torch.nn.functional.conv2d(x, weights, offsets)
@@ -161,12 +163,16 @@ def table(decay: int, peak: int) -> npt.NDArray[np.float32]:
 def _fitted(weights: Whole) -> tuple[int, int]:
     """The decay and peak that code these weights in the fewest bits."""
     counts = np.bincount(weights.reshape(-1) + MOST_WEIGHT, minlength=2 * MOST_WEIGHT + 1)
+    tables, bits = _every_table()
+    return tables[int(np.argmin(bits @ counts))]
 
-    def bits(shape: tuple[int, int]) -> float:
-        probabilities = table(*shape).astype(np.float64)
-        return float(-(counts * np.log2(probabilities / probabilities.sum())).sum())
 
-    return min(((decay, peak) for decay in range(8, 256, 8) for peak in (*range(0, 64, 4), 95, 127, 255)), key=bits)
+@lru_cache(maxsize=1)
+def _every_table() -> tuple[list[tuple[int, int]], npt.NDArray[np.float64]]:
+    """The decays and peaks that are tried, and the bits that each weight takes with them."""
+    tried = [(decay, peak) for decay in range(8, 256, 8) for peak in (*range(0, 64, 4), 95, 127, 255)]
+    probabilities = np.stack([table(*shape) for shape in tried]).astype(np.float64)
+    return tried, -np.log2(probabilities / probabilities.sum(axis=1, keepdims=True))
 
 
 def _head(fields: Fields, outputs: int) -> tuple[int, npt.NDArray[np.float32], Whole]:
@@ -177,7 +183,8 @@ def _head(fields: Fields, outputs: int) -> tuple[int, npt.NDArray[np.float32], W
     return shift, table(decay, peak), np.array(bias, np.int32)
 
 
-def _shapes(channels: int) -> list[tuple[int, int]]:
+def shapes(channels: int) -> list[tuple[int, int]]:
+    """Planes in and out of each layer."""
     sides = [PLANES, *[channels] * (LAYERS - 1), PLANES]
     return list(pairwise(sides))
 

@@ -19,5 +19,5 @@ SPACE: tuple[Dimension, ...] = (
     Choice(name="bit_depth", values=(8, 10)),  # of the coding
     Choice(name="channels", values=(0, 8, 16, 32)),  # 0: no network
     Choice(name="mode", values=("overfitted", "generic"), when=_WITH_NET),
-    Integer(name="steps", low=100, high=8000, step=100, when=When("mode", ("overfitted",))),
+    Integer(name="steps", low=100, high=6000, step=100, when=When("mode", ("overfitted",))),
 )
