@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -31,20 +32,19 @@ def restore_chunks(clip: Frames, params: dict[str, Value], threads: int = 1, mod
         return list(restore.encode(clip, info, model))
 
 
-def encode_info(clip: Frames) -> EncodeInfo:
-    return EncodeInfo(video=clip.info, params=PLAIN, scratch=Path("none"))
+def encode_info(clip: Frames, params: dict[str, Value] = PLAIN) -> EncodeInfo:
+    return EncodeInfo(video=clip.info, params=params, scratch=Path("none"), seed=1)
 
 
 def restore_stream(clip: Clip, params: dict[str, Value], threads: int = 1) -> bytes:
     return stream(header_of(clip.info, "restore"), restore_chunks(clip, params, threads))
 
 
-def trained(clips: list[Clip], folder: Path, steps: int, params: dict[str, Value] | None = None,
-            **more: object) -> Path:
+def trained(clips: list[Clip], folder: Path, steps: int = 0, params: dict[str, Value] = TRAINED,
+            **more: Any) -> Path:
     folder.mkdir()
-    info = TrainInfo(params=params or TRAINED, scratch=folder, limit=TrainingLimit(steps=steps), seed=1,
-                     **more)  # type: ignore[arg-type]
-    return restore.train(clips, info)
+    limit = more.pop("limit", TrainingLimit(steps=steps))
+    return restore.train(clips, TrainInfo(params=params, scratch=folder, limit=limit, seed=1, **more))
 
 
 def random_filter(channels: int, seed: int, largest: int = 31, shift: int = 9) -> Filter:

@@ -14,6 +14,7 @@ from gpu_workers.codec.decoder.restore import Origin, Setup, restorer
 from gpu_workers.codec.decoder.restore_filter import Filter
 from gpu_workers.codec.families import classic
 from gpu_workers.codec.families.classic_space import as_people_run
+from gpu_workers.codec.families.restore import best
 from gpu_workers.codec.families.restore_base import OVERHEAD, Base, Curve, base_contents, psnr_y_db
 from gpu_workers.codec.families.restore_space import PRESET, SPACE
 from lab.errors import UserError
@@ -190,16 +191,17 @@ def test_where_nothing_helps_nothing_is_taken_and_half_a_percent_is_the_most_it_
 
 
 @pytest.mark.ci
-def test_a_later_shot_uses_the_filter_of_an_earlier_one_where_that_is_enough(planted: None) -> None:
-    small = crop("walk_480p30", 24, 128, 96)  # so that weights are dear
-    mirrored = [Frame(tuple(plane[:, ::-1] for plane in frame.planes)) for frame in small]
-    film = Clip(small.info, [*small, *mirrored])
-    chunks = restore_chunks(film, {**FITTED, "steps": 100})
-    assert [setup.origin for setup in setups(chunks)] == [Origin.CLIP, Origin.LAST]
-    data = stream(header_of(film.info, "restore"), chunks)
-    assert decoded_elsewhere(data) == planar(decoded(data))
-    alone = chunks[: next(place for place, chunk in enumerate(chunks) if chunk.index == len(SHARP))]
-    assert planar(decoded(data)[: len(SHARP)]) == planar(decoded(stream(header_of(SHARP.info, "restore"), alone)))
+def test_a_later_shot_uses_the_filter_of_an_earlier_one_where_that_is_as_good(planted: None, tmp_path: Path) -> None:
+    again = Clip(SHARP.info, [SHARP[number] for number in reversed(range(len(SHARP)))])
+    info = msgspec.structs.replace(encode_info(SHARP, FITTED), scratch=tmp_path)
+    first = best(SHARP, info, None, None)
+    second = best(again, msgspec.structs.replace(info, params={**FITTED, "steps": 100}), None, first.filter)
+    assert (first.origin, second.origin) == (Origin.CLIP, Origin.LAST)
+    film = header_of(msgspec.structs.replace(SHARP.info, frames=2 * len(SHARP)), "restore")
+    data = stream(film, [*first.chunks(0), *second.chunks(len(SHARP))])
+    frames = decoded(data)
+    assert planar(frames[: len(SHARP)]) == planar(decoded(stream(header_of(SHARP.info, "restore"), first.chunks(0))))
+    assert psnr_y_db(again, frames[len(SHARP):], SHARP.info) > second.base.psnr_y_db + 1
 
 
 def test_a_shot_that_names_a_filter_nobody_sent_is_refused() -> None:
