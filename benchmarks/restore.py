@@ -77,7 +77,8 @@ def rows(clip: str, crfs: Sequence[float], channels: int, steps: int, threads: i
 
 
 def classic(frames: FrameReader, crf: float, threads: int) -> Point:
-    return coded(frames, "classic", as_people_run("svtav1", svtav1_crf=float(crf), svtav1_preset=PRESET, **COMMON), threads)
+    params = as_people_run("svtav1", svtav1_crf=float(crf), svtav1_preset=PRESET, **COMMON)
+    return coded(frames, "classic", params, threads)
 
 
 def coded(frames: FrameReader, family: str, params: Mapping[str, Value], threads: int) -> Point:
@@ -126,7 +127,8 @@ def table(shown: Sequence[Row]) -> Table:
         f"{metric} {what} %" for metric in METRICS for what in ("gross", "net")))
     for one in shown:
         cells = [_cell(part[metric]) for metric in METRICS for part in (one.gross_pct, one.net_pct)]
-        found.add_row(one.clip, f"{one.crf:g}", f"{one.point.mbps:.3f}", one.point.choice, str(one.point.weights), *cells)
+        point = one.point
+        found.add_row(one.clip, f"{one.crf:g}", f"{point.mbps:.3f}", point.choice, str(point.weights), *cells)
     return found
 
 
