@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from lab.experiment import Experiment, Scores
-from lab.judging.goals import GoalVerdict, judge
+from lab.judging.goals import margins
 from lab.track import Goal, Track
 
 SEEDS = (101, 102, 103)  # of the confirmations; explored experiments have another, so these are fresh runs
@@ -52,32 +52,30 @@ def rank(experiment: Experiment, track: Track, goals: Sequence[Goal], anchors: M
     if experiment.outcome is None or experiment.outcome.scores is None:
         return None
     first, scores = track.objectives[0], experiment.outcome.scores
-    if any(track.metric(name).derived for name in (first.metric, *(goal.metric for goal in goals))):
-        scores = track.derive(scores, anchors)  # only where the rank needs it: ten thousand ranks are told in a second
+    if needs_anchors(track, goals):  # only then: ten thousand ranks are told in a moment
+        scores = track.derive(scores, anchors)
     value = scores.mean.get(first.metric)
     if value is None:
         return None
-    verdicts = judge(goals, scores, track.not_applicable(experiment.spec))
-    return Rank(shortfall(verdicts), value if first.direction == "min" else -value, experiment.id, slack(verdicts),
+    found = margins(goals, scores, track.not_applicable(experiment.spec))
+    return Rank(shortfall(found), value if first.direction == "min" else -value, experiment.id, slack(found),
                 experiment.spec.recipe())
 
 
-def shortfall(verdicts: Sequence[GoalVerdict]) -> float:
-    """How far all goals together are missed, each as a part of its value; 0 when every one that applies is met."""
-    return sum(MISSED_UNKNOWN if v.status == "unknown" else (v.distance or 0.0)
-               for v in verdicts if v.status != "not_applicable")
+def needs_anchors(track: Track, goals: Sequence[Goal]) -> bool:
+    """Whether a rank rests on a metric that only the anchors tell."""
+    named = {track.objectives[0].metric, *(goal.metric for goal in goals)}
+    return any(metric.derived and metric.name in named for metric in track.metrics)
 
 
-def slack(verdicts: Sequence[GoalVerdict]) -> float:
-    """How far the tightest of the goals is over-fulfilled, as a part of its value; 0 where one is not met."""
-    asked = [v for v in verdicts if v.status != "not_applicable"]
-    return min((_over(v) for v in asked), default=0.0)
+def shortfall(found: Sequence[float | None]) -> float:
+    """How far all goals together are missed, from their margins; 0 when every one that applies is met."""
+    return sum(MISSED_UNKNOWN if margin is None else max(-margin, 0.0) for margin in found)
 
 
-def _over(verdict: GoalVerdict) -> float:
-    if verdict.status != "met" or verdict.value is None:
-        return 0.0
-    return abs(verdict.value - verdict.goal.value) / (abs(verdict.goal.value) or 1.0)
+def slack(found: Sequence[float | None]) -> float:
+    """How far the tightest of the goals is over-fulfilled; 0 where one is not met."""
+    return min((max(margin or 0.0, 0.0) for margin in found), default=0.0)
 
 
 def confirm_state(experiment: Experiment) -> ConfirmState:

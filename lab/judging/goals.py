@@ -35,6 +35,13 @@ def judge(goals: Iterable[Goal], scores: Scores, not_applicable: frozenset[str] 
     return [_judge(goal, scores, goal.metric in not_applicable) for goal in goals]
 
 
+def margins(goals: Iterable[Goal], scores: Scores, not_applicable: frozenset[str] = frozenset()) -> list[float | None]:
+    """Of each goal that applies, how far it is over-fulfilled as a part of its own value; negative where it is missed,
+    null where it is unknown. What `judge` says, without what only people want to know: ten thousand are asked at once.
+    """
+    return [_margin(goal, scores) for goal in goals if goal.metric not in not_applicable]
+
+
 def succeeded(verdicts: Sequence[GoalVerdict]) -> bool:
     """Every goal that applies is met, and at least one applies: nothing asked is nothing achieved."""
     asked = [v for v in verdicts if v.status != "not_applicable"]
@@ -47,6 +54,17 @@ def _judge(goal: Goal, scores: Scores, exempt: bool) -> GoalVerdict:
     if scores.provenance.get(goal.metric) == "claimed":
         return GoalVerdict(goal=goal, status="unknown", why=f"{goal.metric} is only claimed, not measured")
     return _over_mean(goal, scores) if goal.scope == "mean" else _over_clips(goal, scores)
+
+
+def _margin(goal: Goal, scores: Scores) -> float | None:
+    if goal.scope != "mean" or scores.provenance.get(goal.metric) == "claimed":
+        value = _judge(goal, scores, exempt=False).value
+    else:
+        value = scores.mean.get(goal.metric)
+    if value is None:
+        return None
+    over = goal.value - value if goal.relation == "<=" else value - goal.value
+    return over / (abs(goal.value) or 1.0)
 
 
 def _over_mean(goal: Goal, scores: Scores) -> GoalVerdict:

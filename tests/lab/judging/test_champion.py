@@ -18,7 +18,7 @@ from lab.judging.champion import (
     slack,
     standing,
 )
-from lab.judging.goals import GoalVerdict
+from lab.judging.goals import margins
 from lab.track import Goal
 from support.laboratory import CRASH, HARNESS_FAULT, SUCCESS, experiment
 
@@ -96,11 +96,11 @@ def test_when_all_that_meet_the_goals_are_refuted_the_nearest_miss_leads() -> No
 
 
 def test_slack_is_that_of_the_tightest_goal_that_applies() -> None:
-    loose, tight = Goal(metric="a", relation="<=", value=2.0), Goal(metric="b", relation=">=", value=10.0)
-    met = [GoalVerdict(goal=loose, status="met", value=1.0), GoalVerdict(goal=tight, status="met", value=11.0),
-           GoalVerdict(goal=loose, status="not_applicable")]
-    assert slack(met) == pytest.approx(0.1)
-    assert slack([*met, GoalVerdict(goal=loose, status="unknown")]) == 0.0
+    goals = [Goal(metric="a", relation="<=", value=2.0), Goal(metric="b", relation=">=", value=10.0),
+             Goal(metric="c", relation="<=", value=1.0)]
+    scores = Scores(mean={"a": 1.0, "b": 11.0, "c": None}, clips={})
+    assert slack(margins(goals, scores, frozenset({"c"}))) == pytest.approx(0.1)
+    assert slack(margins(goals, scores)) == 0.0, "an unknown goal has no slack"
 
 
 def test_when_all_are_refuted_nobody_leads() -> None:
@@ -132,7 +132,6 @@ def test_a_seed_whose_confirmation_said_nothing_runs_again() -> None:
 
 
 def test_an_unknown_goal_counts_as_missed_by_its_whole_value_and_one_that_does_not_apply_not_at_all() -> None:
-    goal = Goal(metric="m", relation="<=", value=1.0)
-    verdicts = [GoalVerdict(goal=goal, status="unknown"), GoalVerdict(goal=goal, status="not_applicable"),
-                GoalVerdict(goal=goal, status="missed", value=1.25, distance=0.25)]
-    assert shortfall(verdicts) == 1.25
+    goals = [Goal(metric=name, relation="<=", value=1.0) for name in ("unknown", "missed", "met", "exempt")]
+    scores = Scores(mean={"missed": 1.25, "met": 0.5}, clips={})
+    assert shortfall(margins(goals, scores, frozenset({"exempt"}))) == 1.25

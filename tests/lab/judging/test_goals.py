@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.experiment import Scores
-from lab.judging.goals import GoalVerdict, judge, succeeded
+from lab.judging.goals import GoalVerdict, judge, margins, succeeded
 from lab.track import Goal
 
 QUALITY = Goal(metric="psnr_y_db", relation=">=", value=35.0)
@@ -106,3 +108,21 @@ def test_filling_in_missing_clips_never_overturns_a_verdict(values: list[float |
     before = one(goal, scores({}, {"m": values})).status
     after = {one(goal, scores({}, {"m": [fill if v is None else v for v in values]})).status for fill in (0.0, 100.0)}
     assert after == ({before} if before != "unknown" else {"met", "missed"})
+
+
+NUMBERS = st.none() | st.floats(-5, 5)
+
+
+@given(values=st.lists(NUMBERS, max_size=4), mean=NUMBERS, scope=st.sampled_from(["mean", "every", "share"]),
+       relation=st.sampled_from(["<=", ">="]), value=st.floats(-3, 3), claimed=st.booleans())
+def test_a_margin_says_what_the_verdict_says(values: list[float | None], mean: float | None, scope: Any, relation: Any,
+                                             value: float, claimed: bool) -> None:
+    goal = Goal(metric="m", relation=relation, value=value, scope=scope, share=0.5)
+    scores = Scores(mean={"m": mean}, clips={str(n): {"m": v} for n, v in enumerate(values)},
+                    provenance={"m": "claimed"} if claimed else {})
+    [verdict], [margin] = judge([goal], scores), margins([goal], scores)
+    assert (margin is None) == (verdict.status == "unknown")
+    if margin is not None:
+        assert (margin >= 0) == (verdict.status == "met")
+        assert max(-margin, 0.0) == verdict.distance
+    assert margins([goal], scores, frozenset({"m"})) == []
