@@ -86,6 +86,7 @@ class Lab(msgspec.Struct, frozen=True, kw_only=True):
     final: bool  # the run has ended with this report
     paused: bool
     stop: Literal["", "drain", "now"]
+    override_until: float  # wall clock; 0 where the levels of the budget count
     change: int
     last_change_at: float | None
     settings: int

@@ -27,6 +27,7 @@ def stand(backend: Backend, settings: Settings, running: Sequence[Experiment], n
     lives = alive(lease)
     return Lab(name=settings.lab.name, address=backend.address, daemon=_daemon(lease, lives, changed_at, now),
                lives=lives, final=final, paused=control.paused, stop=control.stop, change=change,
+               override_until=control.override_until if control.override_until > now else 0.0,
                last_change_at=changed_at, settings=control.settings, ideas=len(ledger.office.ideas()),
                running=tuple(_running(ledger, experiment) for experiment in running))
 

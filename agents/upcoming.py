@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agents.data import Best, Lab, Money, Row
-from agents.words import count
+from agents.words import count, moment
 from lab.experiment import Scores
 from lab.judging.champion import ConfirmState, missing_seeds
 from lab.settings import Settings
@@ -17,7 +17,7 @@ def upcoming(lab: Lab, money: Money, settings: Settings, track: Track, rows: Seq
              challenger: str, confirms: Mapping[str, Mapping[int, ConfirmState]],
              anchors: Mapping[str, Scores]) -> list[str]:
     states = Counter(row.state for row in rows)
-    lines = [*_said(lab), *_money(money)]
+    lines = [*_said(lab), *_money(money, lab)]
     if waiting := states["queued"] + states["proposed"]:
         lines.append(f"{count(waiting, 'experiment')} waiting for a worker")
     if lab.ideas:
@@ -42,10 +42,14 @@ def _said(lab: Lab) -> list[str]:
     return []
 
 
-def _money(money: Money) -> list[str]:
+def _money(money: Money, lab: Lab) -> list[str]:
     tight = [line for line in money.budgets if line.level != "ok"]
     says = {"medium": "a warning", "high": "no new training", "critical": "everything stops"}
-    return [f"the budget of {line.name} is at level {line.level.upper()}: {says[line.level]}" for line in tight]
+    lines = [f"the budget of {line.name} is at level {line.level.upper()}: {says[line.level]}" for line in tight]
+    if lab.override_until:
+        lines.append(f"a person has overridden the levels of the budget until {moment(lab.override_until)}: nothing "
+                     f"stops before its cap")
+    return lines
 
 
 def _confirming(best: Best | None, challenger: str, confirms: Mapping[str, Mapping[int, ConfirmState]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`aether budget`: the money by hour, day, month and run, and the month's cap."""
+"""`aether budget`: the money by hour, day, month and run, the month's cap, and a person's word against the levels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, new_op, open_lab, table
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, moment, new_op, open_lab, table
 from cli.watch import MoneyLine, Watch
 from lab.clock import month_key
 from lab.errors import UserError
 from lab.money import Entry, to_micro, usd
 
 HOUR_S, DAY_S = 3600.0, 86400.0
+LONGEST_H = 31 * 24.0
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -65,6 +66,24 @@ def set_(usd_a_month: Annotated[float, typer.Argument(metavar="USD", help="Cap o
     tail = "" if budget.free >= 0 else "; that is less than what is spent and reserved, so nothing new starts"
     console().print(f"{month}: {usd(budget.cap)}, of which {usd(budget.free)} is free{tail}", markup=False,
                     soft_wrap=True)
+
+
+@app.command()
+def override(hours: Annotated[float, typer.Argument(metavar="HOURS", help="For so long; 0 takes it back.")],
+             backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """Let a run go on at 85 % and 95 % of its budget, up to the cap itself, which always holds."""
+    if not 0 <= hours <= LONGEST_H:
+        raise UserError(f"{hours:g} is no time for an override; give hours, such as `aether budget override 6`, or 0 "
+                        f"to take it back")
+    until = time.time() + hours * HOUR_S if hours else 0.0
+    control = open_lab(backend).ledger.office.set_control(override_until=until, op_id=new_op("override"))
+    if json:
+        emit(control)
+    elif hours:
+        console().print(f"until {moment(until)} UTC no level of the budget stops a run; its caps still do",
+                        markup=False, soft_wrap=True)
+    else:
+        console().print("the levels of the budget count again", markup=False)
 
 
 def money(budgets: tuple[MoneyLine, ...], entries: Iterable[Entry], now: float) -> Money:

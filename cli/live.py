@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import clean, number, seconds
+from cli.output import clean, moment, number, seconds
 from cli.watch import Best, EndedLine, GoalLine, MoneyLine, Status
 from lab.money import usd
 
@@ -142,7 +142,10 @@ def _running(status: Status) -> list[RenderableType]:
 def _foot(status: Status) -> RenderableType:
     counts = [f"{status.experiments} experiments"]
     counts += [f"{count} {name}" for name, count in sorted(status.outcomes.items()) if count]
-    return Group(Text(" · ".join(counts), style="dim"), money_text(status.money))
+    money = money_text(status.money)
+    if status.override_until:
+        money.append(f"levels overridden until {moment(status.override_until)} UTC", style="bold yellow")
+    return Group(Text(" · ".join(counts), style="dim"), money)
 
 
 def _belief(best: Best) -> str:

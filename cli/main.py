@@ -39,7 +39,7 @@ COMMANDS = (
     Row("pause", "cli.control:pause", "Start nothing new; what runs goes on.", LAB),
     Row("resume", "cli.control:resume", "Take back a pause.", LAB),
     Row("stop", "cli.control:stop", "End the run, once what runs has ended or now.", LAB),
-    Row("budget", "cli.budget:app", "Show the money, or set the month's cap.", LAB),
+    Row("budget", "cli.budget:app", "Show the money, set the month's cap, or override its levels.", LAB),
     Row("settings", "cli.settings:app", "Show, compare or push the settings in force.", LAB),
     Row("clips", "cli.clips:app", "The laboratory's footage and its roles.", LAB),
     Row("experiments", "cli.experiments:app", "List, show, compare or cancel experiments.", RESULTS),

@@ -89,6 +89,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     daemon: DaemonLine
     paused: bool
     stopping: str
+    override_until: float  # wall clock; 0 where the levels of the budget count
     settings: int
     change: int
     experiments: int
@@ -124,7 +125,9 @@ class Watch:
         ahead, believed = leader(view), champion(view)
         return Status(
             lab=self.settings.lab.name, backend=self.backend.address, daemon=daemon_line(self.ledger.office.lease()),
-            paused=control.paused, stopping=control.stop, settings=control.settings, change=view.change,
+            paused=control.paused, stopping=control.stop,
+            override_until=control.override_until if control.override_until > now else 0.0,
+            settings=control.settings, change=view.change,
             experiments=view.count, states=self._states(), outcomes=dict(view.outcomes), running=self._running(),
             best=self._best(ahead.id, ahead.status, ahead.meets) if ahead else None,
             champion=believed.id if believed else None, recent=self._recent(), money=self._money(now))

@@ -35,7 +35,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person has said. `stop` drains (no new work) or stops now; `override` allows spending past CRITICAL."""
+    """What a person has said. `stop` drains (no new work) or stops now; until `override_until` (wall clock)
+    the levels of the budget stop nothing; its caps still do."""
 
     paused: bool = False
     stop: Literal["", "drain", "now"] = ""

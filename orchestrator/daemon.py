@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from agents.words import moment
 from lab.backend import Backend
 from lab.clock import Clock
 from lab.control import Run
@@ -22,7 +23,7 @@ from lab.local.journal import Journal
 from lab.settings import Settings, goals_of, require_metrics
 from lab.track import Track
 from orchestrator.books import Books
-from orchestrator.budgeting import terms_of
+from orchestrator.budgeting import terms_of, training_stops
 from orchestrator.champion import SETTLED, Standing, champion, leader, worth_confirming
 from orchestrator.designers.protocol import Budget
 from orchestrator.leases import LeaseWatch, Seen
@@ -84,6 +85,7 @@ class Daemon:
         self._run = Run(key=0, explored=0)
         self._done_at: float | None = None
         self._ready = self._begun = False
+        self._override = 0.0  # until when, as last told
         self._signal = 0  # the number of one that told us to stop, until the ledger knows
 
     @property
@@ -238,7 +240,15 @@ class Daemon:
         if self._view.control.settings != self._revision:
             self._adopt(self._view.control.settings)
             self._ready = False
+        self._hear_override()
         return len(changes) == ROUND
+
+    def _hear_override(self) -> None:
+        until = self._view.control.override_until
+        if until != self._override:
+            log.warning("the budget's levels", why=f"a person has overridden them until {moment(until)}" if until else
+                        "a person has taken the override back")
+            self._override = until
 
     def _catch_up_journal(self) -> None:
         journal = self._around.journal
@@ -306,7 +316,7 @@ class Daemon:
         return Situation(
             stage=self.stage, elapsed_s=self._ran_s, minutes=limits.minutes,
             control=self._view.control, level=self._books.level(self._view, self._settings),
-            override=self._view.control.override_until > self._around.clock.wall(),
+            override=self._overridden,
             starved=self._books.starved and not running and not self._view.used,
             quota_done=not self._quota_left() and not exploring,
             exhausted=self._planner.exhausted and not exploring and not self._ledger.office.ideas(),
@@ -321,6 +331,11 @@ class Daemon:
         if decision.release:
             for experiment in self._view.running():
                 self._end_lease(experiment, lost=False)
+
+    @property
+    def _overridden(self) -> bool:
+        """Whether a person has said that the levels of the budget do not count now. Its caps always do."""
+        return self._view.control.override_until > self._around.clock.wall()
 
     def _exploring(self) -> bool:
         return any(experiment.purpose == "explore" for experiment in self._view.live.values())
@@ -401,7 +416,7 @@ class Daemon:
 
     def _dispatch(self) -> None:
         """Approve, pay, send. What is stuck between two of these goes on from there."""
-        training_stopped = self._books.level(self._view, self._settings) == "high"
+        training_stopped = training_stops(self._books.level(self._view, self._settings), self._overridden)
         for experiment in list(self._view.live.values()):
             trains = experiment.spec.limit is not None
             if experiment.state in ("proposed", "queued") and not (trains and training_stopped):

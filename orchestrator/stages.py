@@ -9,6 +9,8 @@ import msgspec
 from lab.control import Control
 from lab.money import Level
 
+OVER_BUDGET = ("the budget is at 95 %; raise it with `aether budget set`, or let a run go on to the cap itself with "
+               "`aether budget override`")
 Stage = Literal["explore", "confirm", "drain", "done"]
 FAULTS = 5  # of the harness in a row: what never can succeed must not be paid for again and again
 EXPLORE_SHARE = 0.8  # of a run's minutes; the rest is for confirming the leader, which nobody may skip
@@ -60,7 +62,7 @@ def _ended(s: Situation) -> Decision | None:
     if s.goal_reached:
         return Decision("drain", "every goal is met by a confirmed champion")
     if s.level == "critical" and not s.override:
-        return Decision("drain", "the budget is at 95 %", release=True)
+        return Decision("drain", OVER_BUDGET, release=True)
     if len(s.faults) >= FAULTS:
         return Decision("drain", f"the harness failed {len(s.faults)} times in a row: {s.faults[-1]}")
     if s.starved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,19 @@ def test_the_months_cap_is_set_at_once_and_shown(lab: Path, said: Said) -> None:
 def test_a_cap_below_what_is_spent_says_that_nothing_new_starts(lab: Path, said: Said) -> None:
     assert "nothing new starts" in said("budget", "set", "0.000001")
     assert "give dollars above zero" in said("budget", "set", "0", code=2)
+
+
+def test_an_override_of_the_budgets_levels_is_in_force_told_and_taken_back(lab: Path, said: Said) -> None:
+    since = time.time()
+    assert "its caps still do" in " ".join(said("budget", "override", "6").split())
+    until = here().ledger.office.control().override_until
+    assert 6 * 3600 <= until - since < 6 * 3600 + 60
+    assert "levels overridden until" in said("status")
+    assert json.loads(said("status", "--json"))["override_until"] == until
+    assert "a person has overridden the levels of the budget until" in " ".join(said("report", "--now").split())
+    assert "count again" in said("budget", "override", "0")
+    assert json.loads(said("status", "--json"))["override_until"] == 0.0
+    assert "give hours" in said("budget", "override", "1000", code=2)
 
 
 def test_settled_entries_are_counted_by_hour_day_and_month() -> None:
