@@ -40,6 +40,7 @@ def score(box: Box) -> None:
     (box.out / THUMBNAILS).mkdir()
     clips = {clip.name: clip for clip in coded_clips(box)}
     records = _records(box.inputs[f"encode/{RECORDS}"], clips)
+    decoder_side(box).settle()
     measured = {name: _measure(box, clip) for name, clip in clips.items()}
     timed = {name: _time(box, name, one) for name, one in measured.items()}
     for name, one in measured.items():

@@ -27,7 +27,7 @@ class Descriptors:
 
 def arguments(plan: Plan, sources: Sequence[str], ours: Descriptors) -> list[str]:
     """Everything before the command. `sources` are the paths of the plan's binds as bubblewrap is to find them."""
-    return [*ISOLATED, *system(), "--proc", "/proc", "--dev", "/dev", *_devices(plan), *_file_systems(plan),
+    return [*ISOLATED, *system(plan.usr), "--proc", "/proc", "--dev", "/dev", *_devices(plan), *_file_systems(plan),
             "--dir", IN, *_inputs(plan, sources, ours), "--remount-ro", "/dev", "--remount-ro", "/",
             *_environment(plan), "--chdir", SCRATCH, *_handshake(ours)]
 
@@ -48,7 +48,9 @@ def _inputs(plan: Plan, sources: Sequence[str], ours: Descriptors) -> list[str]:
              for word in ("--ro-bind", source, bind.target)]
     copied = [word for place, descriptor in ours.files.items()
               for word in ("--perms", "0444", "--ro-bind-data", str(descriptor), place)]
-    return [*bound, *copied]
+    covered = [word for _, place in plan.hidden
+               for word in ("--size", "4096", "--tmpfs", place, "--remount-ro", place)]
+    return [*bound, *covered, *copied]
 
 
 def _environment(plan: Plan) -> list[str]:

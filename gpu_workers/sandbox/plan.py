@@ -30,11 +30,16 @@ class Devices:
 
 @dataclass(frozen=True)
 class Plan:
-    """`files` are small ones that exist nowhere else: their bytes are copied in, and no path of ours shows."""
+    """`files` are small ones that exist nowhere else: their bytes are copied in, and no path of ours shows. `hidden`
+    are folders within what is bound, by where they lie here and in the box, that the box finds empty; `usr` is what it
+    sees of the system.
+    """
 
     command: tuple[str, ...]
     binds: tuple[Bind, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     threads: int = 1
+    usr: tuple[str, ...] = ("/usr",)
+    hidden: tuple[tuple[Path, str], ...] = ()
     devices: Devices = field(default_factory=Devices)

@@ -38,9 +38,9 @@ def interpreter(program: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-I", "-B", "-c", f"import sys; sys.path.insert(0, {CODE!r}); {program}", *arguments)
 
 
-def system() -> list[str]:
-    """The arguments that show /usr and the top folders which lead into it."""
-    arguments = ["--ro-bind", "/usr", "/usr"]
+def system(usr: Iterable[str]) -> list[str]:
+    """The arguments that show these parts of /usr and the top folders which lead into it."""
+    arguments = [word for part in usr for word in ("--ro-bind", part, part)]
     for name in TOP:
         place = Path("/", name)
         if place.is_symlink():
@@ -48,20 +48,6 @@ def system() -> list[str]:
         elif place.is_dir():
             arguments += ["--ro-bind", str(place), str(place)]
     return [*arguments, "--ro-bind-try", str(LOADER_CACHE), str(LOADER_CACHE)]
-
-
-def bound_files(binds: Iterable[Bind]) -> list[Path]:
-    """Every file that a box with these binds can read."""
-    folders = [Path("/usr"), *(bind.source for bind in binds)]
-    return [path for folder in folders for path in _files(folder)]
-
-
-def _files(place: Path) -> Iterable[Path]:
-    if not place.is_dir():
-        yield place
-        return
-    for folder, _, names in os.walk(place):
-        yield from (Path(folder, name) for name in names)
 
 
 def _link_folders(executable: Path) -> Iterable[Path]:

@@ -29,6 +29,7 @@ NEW_USER, NEW_NETWORK, CHILD_ENDED = 0x10000000, 0x40000000, 17  # CLONE_NEWUSER
 X32 = 0x40000000
 AF_ALG, AF_VSOCK = 38, 40
 TIOCSTI = 0x5412
+STRIDE_BYTES = 256 << 10  # between two pages that carry a bit: farther than the kernel reads ahead
 PR_SET_DUMPABLE = 4
 CALLS = {  # <asm/unistd_64.h>; arguments that are valid where nothing forbids the call
     "ptrace": 101, "process_vm_readv": 310, "pidfd_getfd": 438, "kcmp": 312,
@@ -301,3 +302,24 @@ def _bomb(one_more: Callable[[list[int]], None]) -> str:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
     return "done"
+
+
+def touch_pages(box: Box) -> None:
+    """Sends bits: brings one page of a library in for each 1."""
+    bits = str(box.spec.params["bits"])
+    with open(box.inputs["library"], "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as pages:
+        pages.madvise(mmap.MADV_RANDOM)
+        print(sum(pages[number * STRIDE_BYTES] for number, bit in enumerate(bits) if bit == "1"))
+    _leave(box, {})
+
+
+def time_pages(box: Box) -> None:
+    """Receives them: how long each page takes."""
+    times = []
+    with open(box.inputs["library"], "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as pages:
+        pages.madvise(mmap.MADV_RANDOM)
+        for at in range(0, len(pages), STRIDE_BYTES):
+            begin = time.perf_counter_ns()
+            pages[at]
+            times.append(time.perf_counter_ns() - begin)
+    _leave(box, {"times": json.dumps(times)})

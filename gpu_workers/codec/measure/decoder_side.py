@@ -7,11 +7,13 @@ person's own decoding on the command line has no box: the code is ours or theirs
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gpu_workers.sandbox import lean
 from gpu_workers.sandbox.limits import Limits
 from gpu_workers.sandbox.plan import IN, Bind, Plan
+from gpu_workers.sandbox.residue import settle
 from gpu_workers.sandbox.runtime import interpreter, packages, python
 
 MODULE = "gpu_workers.codec.decoder"
@@ -37,8 +39,15 @@ class DecoderSide:
         binds += [Bind(self.agent[1].resolve(), AGENT)] if self.agent else []
         options = self._options(threads, ready, self.model and Path(MODEL), self.agent and Path(AGENT))
         program = f"from {MODULE}.__main__ import main; sys.exit(main())"
-        return Plan(command=interpreter(program, *options), binds=(*python(), *packages(), *binds), threads=threads,
+        plan = Plan(command=interpreter(program, *options), binds=(*python(), *packages(), *binds), threads=threads,
                     limits=Limits(memory_mb=self.box_mb, limit_s=DECODE_S))
+        return replace(plan, usr=lean.usr(), hidden=lean.hidden()) if self.agent else plan
+
+    def settle(self) -> None:
+        """To be called when all that has seen the clip is dead, and before a decoder from outside is started: leaves it
+        nothing to read from the state of this machine's memory."""
+        if self.box_mb and self.agent:
+            settle(self.plan(1, 0))
 
     def _options(self, threads: int, ready: int, model: Path | None, agent: Path | None) -> list[str]:
         options = ["--threads", str(threads), "--ready-fd", str(ready)]
