@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-ci soak lint lock bench clean
+.PHONY: help setup demo demo-learned test test-ci soak lint lock bench clean
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
 
 PYTHON ?=
@@ -18,7 +18,7 @@ $(error run make in the repository's root, or say where it is: make -C PATH)
 endif
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: ## .venv/bin/aether, ready; TORCH=cpu or TORCH=cuda adds the learned codecs
 	@requirements/sync $(if $(TORCH),learned $(TORCH),core)
@@ -27,6 +27,10 @@ setup: ## .venv/bin/aether, ready; TORCH=cpu or TORCH=cuda adds the learned code
 demo: ## real codec experiments on the footage in clips/, with a report; run again, it carries on
 	@requirements/sync core
 	@.venv/bin/aether demo
+
+demo-learned: ## the same with networks trained beside the classic encoders; installs the learned codecs first
+	@requirements/sync learned $(TORCH)
+	@.venv/bin/aether demo --learned
 
 lint: ## ruff, mypy --strict and the rooms' import arrows
 	@requirements/sync dev

@@ -24,8 +24,15 @@ def told(track: Track) -> str:
 
 
 def require(track: Track, settings: Settings) -> None:
-    """Raises UserError where the settings name a family that cannot run here or has no space to explore, NotFound for
-    one that is not known."""
+    """Raises UserError where the settings name a family that cannot run here or has no space to explore, or pin what
+    its space does not hold; NotFound for a family that is not known."""
+    for name, pins in (settings.designers.pinned or {}).items():
+        space = {dimension.name: dimension for dimension in track.family(name).space}
+        for pin, value in pins.items():
+            if pin not in space:
+                raise UserError(f"designers.pinned: {name} has no {pin}; it has {', '.join(space)}")
+            if not space[pin].holds(value):
+                raise UserError(f"designers.pinned: {name}.{pin} = {value!r} is outside its space")
     for name in settings.designers.families or ():
         if not track.family(name).space:
             raise UserError(f"designers.families names {name}, which nobody explores; `aether run --candidate DIR` "

@@ -13,7 +13,7 @@ from lab.errors import UserError
 from lab.settings import DesignersSection
 
 Scalar = bool | int | float | str | list[str]
-NO_DESIGNER = ("control_share", "families", "window")  # keys of [designers] that are no designer's weight
+NO_DESIGNER = ("control_share", "families", "pinned", "window")  # keys of [designers] that are no designer's weight
 
 
 def overridden(text: str, values: Mapping[tuple[str, str], Scalar]) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lab.errors import SettingsError
 from lab.experiment import Terms, TrainingLimit
+from lab.space import Value
 from lab.track import Goal, Track
 
 DEFAULT_STEPS = 600
@@ -62,6 +63,8 @@ class DesignersSection(Section):
                                  description="least share of `control`, the uniform baseline")
     families: tuple[str, ...] | None = Field(
         default=None, description="families to explore, such as [\"classic\"]; [] for none, left out for all that can")
+    pinned: dict[str, dict[str, Value]] | None = Field(
+        default=None, description="what does not vary, such as { restore = { steps = 500 } }")
     window: int = Field(default=4, ge=1, le=64,
                         description="with a seed, proposal k sees the first k - window outcomes")
 

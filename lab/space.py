@@ -65,6 +65,11 @@ class Real(msgspec.Struct, frozen=True, kw_only=True, tag="real"):
 Dimension = Choice | Integer | Real
 
 
+def pinned(space: tuple[Dimension, ...], values: Mapping[str, Value]) -> tuple[Dimension, ...]:
+    """The space in which these dimensions have no other value."""
+    return tuple(Choice(name=d.name, values=(values[d.name],), when=d.when) if d.name in values else d for d in space)
+
+
 def active(dimension: Dimension, chosen: Mapping[str, Value]) -> bool:
     """Whether `dimension` exists, given the values chosen for the dimensions before it."""
     return dimension.when is None or chosen.get(dimension.when.name) in dimension.when.values

@@ -22,11 +22,11 @@ from lab.errors import AetherError, NotFound
 from lab.experiment import Clip, Dataset, Experiment, Purpose, Spec
 from lab.ledger import Ledger
 from lab.settings import Settings
-from lab.space import problems
+from lab.space import pinned, problems
 from lab.track import Goal, Track
 from orchestrator.champion import missing_seeds
 from orchestrator.designers.history import Memory
-from orchestrator.designers.protocol import Budget, Proposal, problem
+from orchestrator.designers.protocol import Budget, Problem, Proposal, problem
 from orchestrator.mix import CONTROL, pick_designer
 from orchestrator.proposer import Ask, Proposer
 from orchestrator.view import View
@@ -54,7 +54,7 @@ class Planner:
         self._view, self._ledger, self._proposer, self._clips = view, ledger, proposer, clips
         self._settings, self._seeded = settings, seed is not None
         self._study_seed = seed if seed is not None else study_seed
-        self._problem = problem(view.track, goals, explored_families(view.track, settings))
+        self._problem = narrowed(problem(view.track, goals, explored_families(view.track, settings)), settings)
         self._memory = Memory(view.track, self._problem, clips.explore)
         self._told = 0  # explored experiments whose end the memory has been told, in seeded mode
         self._shown: set[str] = set()
@@ -209,6 +209,13 @@ def specified(track: Track, settings: Settings, family: str, params: dict[str, A
     limit = settings.training.limit() if trains or chosen.trains(params) else None
     return Spec(track=track.name, family=family, params=params, clips=clips, seed=seed, protocol=track.protocol,
                 job_class=chosen.job_class, code=code, limit=limit)
+
+
+def narrowed(whole: Problem, settings: Settings) -> Problem:
+    """Without the other values of what the person has pinned."""
+    pins = settings.designers.pinned or {}
+    return replace(whole, families=tuple(replace(family, space=pinned(family.space, pins.get(family.name, {})))
+                                         for family in whole.families))
 
 
 def explored_families(track: Track, settings: Settings) -> tuple[str, ...]:

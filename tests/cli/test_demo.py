@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.demo import CLIPS, clips_text, settings_text
+from cli.demo import CLIPS, FIRST, clips_text, settings_text
 from lab.backend import open_backend
 from lab.errors import UserError
 from lab.settings import parse
+from lab.space import Dimension, problems
+from lab.track import Track, load_track
 from support.commands import environment
 
 
@@ -22,6 +24,25 @@ def test_its_settings_are_sound_and_name_footage_for_every_role() -> None:
     assert all((CLIPS / clip.path).is_file() for clip in settings.clips)
     assert not settings.limits.stop_at_goal
     assert settings.limits.minutes == 5.0
+
+
+def dimension(track: Track, family: str, name: str) -> Dimension:
+    return next(d for d in track.family(family).space if d.name == name)
+
+
+def test_with_networks_its_settings_are_sound_too_and_each_pin_lies_in_its_space() -> None:
+    settings = parse(settings_text(10.0, cores=2, learned=True))
+    track = load_track("codec")
+    assert set(settings.designers.pinned or {}) == {f.name for f in track.families if f.learned}
+    pins = settings.designers.pinned or {}
+    assert [pin for family, values in pins.items() for pin, value in values.items()
+            if not dimension(track, family, pin).holds(value)] == []
+    assert problems(track.family(FIRST.family).space, FIRST.params) == []
+    assert settings.training.limit().steps == 300
+
+
+def test_without_networks_only_the_classic_encoders_are_explored() -> None:
+    assert parse(settings_text(5.0, cores=2)).designers.families == ("classic",)
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 64])

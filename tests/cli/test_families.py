@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from msgspec.structs import replace
@@ -12,9 +13,10 @@ from cli.run import Plan, prepare
 from lab.backend import open_backend
 from lab.errors import NotFound, UserError
 from lab.settings import Settings, parse
-from lab.space import When
+from lab.space import When, problems, sample
 from lab.track import Family, load_track
-from orchestrator.planner import explored_families
+from orchestrator.designers.protocol import problem
+from orchestrator.planner import explored_families, narrowed
 from support.curve.spec import TRACK
 
 NET = Family(name="net", space=TRACK.families[0].space, needs=("msgspec", "no_such_package"))
@@ -37,6 +39,24 @@ def test_one_that_was_asked_for_by_name_is_refused_before_anything_is_touched(tm
     with pytest.raises(NotFound, match="has no family 'net'"):
         prepare(backend, TRACK, parse(NAMED), plan)
     assert backend.ledger.office.control().settings == 0
+
+
+@pytest.mark.parametrize(("pins", "says"), [
+    ("polynomial = { slope = 1 }", "polynomial has no slope; it has degree"),
+    ("polynomial = { degree = -3 }", "polynomial.degree = -3 is outside its space"),
+])
+def test_what_cannot_be_pinned_is_said(pins: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        families.require(TRACK, parse(f"[designers.pinned]\n{pins}\n"))
+
+
+def test_what_is_pinned_does_not_vary_and_the_rest_does() -> None:
+    pins = parse("[designers.pinned]\npolynomial = { degree = 3 }\n")
+    (polynomial,) = [f for f in narrowed(problem(TRACK), pins).families if f.name == "polynomial"]
+    points = [sample(polynomial.space, Random(n)) for n in range(20)]
+    assert {point["degree"] for point in points} == {3}
+    assert len({point["ridge"] for point in points}) > 10
+    assert problems(TRACK.family("polynomial").space, points[0]) == []
 
 
 def test_the_codec_track_trains_what_needs_it_and_nothing_else() -> None:
