@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from cli.models import facts
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, moment, number, open_lab, shown_path
 from lab.errors import NotFound, UserError
+from lab.model import model_of
 
 if TYPE_CHECKING:
     from cli.watch import Watch
@@ -109,6 +111,9 @@ def _card(watch: Watch, experiment: Experiment, scores: Scores, usage: Sequence[
                 f"- seed {spec.seed}, clip set `{spec.clips}`, settings revision {experiment.settings}",
                 f"- fingerprint `{experiment.fingerprint}`")
     yield from (f"- {name} = {value}" for name, value in spec.params.items())
+    if (model := model_of(experiment, track, watch.backend.store)) is not None:
+        yield from ("", "## Model", "", "Stored under this hash before footage that is scored was bound anywhere.", "")
+        yield from (f"- {name}: {value}" for name, value in facts(model).items() if value)
     yield from ("", "## Where it comes from", "", *_lineage(watch, experiment), "", "## Make it again", "", "```sh",
                 f"aether reproduce {experiment.id} --backend LAB", "```", "", *LICENCE)
 

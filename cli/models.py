@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cli.output import open_lab
+from cli.output import open_lab, seconds
 from lab.canonical import sha256
 from lab.errors import AetherError, Damaged, NotFound, UserError
 
 if TYPE_CHECKING:
     from lab.backend import Store
     from lab.experiment import Experiment, Spec
+    from lab.model import Model
 
 WEIGHTS, EXPERIMENT = "model.safetensors", "experiment.json"  # in a folder that `aether export` made
 
@@ -52,6 +53,17 @@ def weights_of(experiment: Experiment, store: Store) -> Path | None:
     if model is None:
         raise UserError(f"{experiment.id} has not trained its model to the end; take one that has finished")
     return store.fetch(model.weights)
+
+
+def facts(model: Model) -> dict[str, str]:
+    """The card in words: what the weights are, and what made them."""
+    limit = model.limit
+    told = f"{limit.steps:,} steps" if limit.steps else f"{seconds(limit.seconds or 0)} on {limit.device_class}"
+    return {
+        "weights": model.weights, "trained": f"{told}, seed {model.seed}, by {model.experiment}",
+        "learned from": ", ".join(f"{clip.name} ({clip.hash[:12]})" for clip in model.learned_from) or "clips now gone",
+        "on": f"{', '.join(model.devices)}; {seconds(model.seconds)}", "code": model.code or "",
+    }
 
 
 class Weights(Mapping[str, "Path"]):

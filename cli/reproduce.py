@@ -28,22 +28,24 @@ def reproduce(id: Annotated[str, typer.Argument(metavar="ID", help="An experimen
     """Run an experiment again here and compare every number. Writes nothing into the laboratory."""
     from cli.experiments import find
     from cli.progress import progress_bar
-    from gpu_workers.rerun import rerun
+    from gpu_workers.rerun import kept_training, rerun
     from lab.judging.repetition import compare
     from lab.track import load_track
     lab = open_lab(backend)
     before = find(lab.ledger, id)
     track = load_track(before.spec.track)
     _check(before, track)
+    anew = kept_training(lab, before)
     with TemporaryDirectory(prefix="aether-") as folder, progress_bar() as progress:
-        after = rerun(lab, before, Path(folder), lambda phase, claims: _tell(progress, phase, claims))
+        after = rerun(lab, anew, Path(folder), lambda phase, claims: _tell(progress, phase, claims))
     then, now = _scores(before), _scores(after)
     pairs = compare(track, then, now) if then and now else []
     differing = [pair for pair in pairs if pair.equal is False]
     ended_alike = _ending(before) == _ending(after)
     if json:
         emit({"experiment": before.id, "same": ended_alike and not differing, "before": _ending(before),
-              "after": _ending(after), "metrics": pairs, "device_before": then.device_class if then else "",
+              "after": _ending(after), "weights_kept": bool(anew.checkpoints), "metrics": pairs,
+              "device_before": then.device_class if then else "",
               "device_after": now.device_class if now else ""})
     else:
         _show(pairs, differing)
@@ -53,6 +55,8 @@ def reproduce(id: Annotated[str, typer.Argument(metavar="ID", help="An experimen
         raise Different(f"{before.id} is not reproduced: {len(differing)} numbers differ; was it run with other "
                         f"encoders, or changed by hand?")
     if not json:
+        if anew.checkpoints:
+            console().print(f"{before.id} was trained by the clock, so its weights are taken as they are", markup=False)
         console().print(f"{before.id} is reproduced: {_ending(after)}, {sum(p.equal is True for p in pairs)} numbers "
                         f"equal", markup=False)
 

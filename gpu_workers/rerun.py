@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from gpu_workers.device import device_class
 from gpu_workers.main import config, current_settings, goals_for
 from gpu_workers.sandbox.canary import runner_here, sandbox_here
 from gpu_workers.worker import Surroundings, Worker
@@ -23,6 +24,7 @@ from lab.errors import AetherError
 from lab.experiment import Experiment
 from lab.local.backend import assemble
 from lab.local.table import SqliteTable
+from lab.model import model_of
 from lab.track import load_track
 
 Told = Callable[[str, Mapping[str, Any]], None]  # the phase that runs, and what it claims of its progress
@@ -69,9 +71,22 @@ class Overlay:
         return self._own if self._own.has(hash) else self._base
 
 
+def kept_training(lab: Backend, experiment: Experiment) -> Experiment:
+    """The experiment with its weights as they are, for one that was trained by the clock: another run of so many
+    seconds takes other steps. It may then run on any device. Others come back unchanged."""
+    spec = experiment.spec
+    model = model_of(experiment, load_track(spec.track), lab.store)
+    if model is None or spec.limit is None or spec.limit.seconds is None:
+        return msgspec.structs.replace(experiment, checkpoints={})
+    phase = load_track(spec.track).model.partition("/")[0]
+    here = msgspec.structs.replace(spec.limit, device_class=device_class())
+    return msgspec.structs.replace(experiment, checkpoints={phase: experiment.checkpoints[phase]},
+                                   spec=msgspec.structs.replace(spec, limit=here))
+
+
 def rerun(lab: Backend, experiment: Experiment, folder: Path, told: Told = lambda phase, claims: None) -> Experiment:
-    """The same specification, run anew below `folder`; gives how it ended. Raises AetherError where our own harness
-    failed it, so that there is nothing to compare."""
+    """The same specification, run anew below `folder`; gives how it ended. What its checkpoints say is done is taken as
+    it is. Raises AetherError where our own harness failed it, so that there is nothing to compare."""
     memory = assemble(SqliteTable(":memory:"), folder, SystemClock())
     memory = msgspec.structs.replace(memory, store=Overlay(lab.store, memory.store))
     _queue(memory, experiment)
@@ -96,7 +111,8 @@ def _queue(memory: Backend, experiment: Experiment) -> None:
     """All that a daemon does up to the moment when a worker takes it."""
     ledger, id = memory.ledger, experiment.id
     fresh = Experiment(id=id, spec=experiment.spec, fingerprint=experiment.fingerprint, purpose=experiment.purpose,
-                       designer=experiment.designer, group=experiment.group, settings=experiment.settings)
+                       designer=experiment.designer, group=experiment.group, settings=experiment.settings,
+                       checkpoints=experiment.checkpoints)
     epoch = ledger.office.take_lease("rerun", host="", pid=0, observed=None, op_id="lease")
     ledger.accounts.set_cap(BUDGET, PRICE_MICROUSD, op_id="cap")
     ledger.propose(fresh, epoch=epoch, op_id="propose")

@@ -89,7 +89,7 @@ def test_nothing_of_ours_is_imported_from_elsewhere(taken: Path, tmp_path: Path)
 
 def test_requirements_name_just_what_the_decoder_imports(taken: Path) -> None:
     names = [line.partition("==")[0] for line in (taken / "requirements.txt").read_text().split()]
-    assert names == ["av", "crc32c", "msgspec", "numpy", "safetensors"]
+    assert names == ["av", "crc32c", "msgspec", "numpy"]
 
 
 def test_no_encoder_and_no_measuring_travel_along(taken: Path) -> None:

@@ -45,7 +45,7 @@ class Decoded:
         self.info = video_info(self.header)
         self._threads = threads
         self._agents = agents
-        self._models = models or {}
+        self._models = models if models is not None else {}
 
     def __iter__(self) -> Iterator[Frame]:
         count = 0
