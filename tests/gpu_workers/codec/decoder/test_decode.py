@@ -140,6 +140,24 @@ def test_an_unknown_family_and_a_missing_model_are_told_with_the_fix() -> None:
         decoded(stream(header_of(CLIP.info, "classic", "ab" * 32), []))
 
 
+@pytest.mark.parametrize("encoder", ["x265", "svtav1", "vvenc"])
+def test_pictures_much_larger_than_announced_are_refused_by_the_decoder_itself(encoder: str) -> None:
+    large = crop("walk_480p30", 1, 480, 320)
+    small = msgspec.structs.replace(large.info, width=64, height=64)
+    setup, picture = chunks_of(large, QUICK[encoder])
+    told = msgspec.structs.replace(Coding.from_bytes(setup.data), width=64, height=64)
+    with pytest.raises(BadStream, match="decoder refuses"):
+        decoded(stream(header_of(small), [Chunk(Kind.CONFIG, 0, told.to_bytes()), picture]))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1600, 96), (160, 20), (159, 96)])
+def test_a_source_far_larger_than_its_coding_or_smaller_is_refused_before_anything_is_made(
+        width: int, height: int) -> None:
+    announced = msgspec.structs.replace(CLIP.info, width=width, height=height)
+    with pytest.raises(BadStream, match="is coded at"):
+        decoded(stream(header_of(announced), chunks_of(CLIP, QUICK["svtav1"])))
+
+
 def test_pictures_before_their_setup_are_refused() -> None:
     chunks = chunks_of(CLIP, QUICK["svtav1"])[1:]
     with pytest.raises(BadStream, match="before it says how"):
