@@ -16,7 +16,7 @@ import typer
 
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, number, open_lab, shown_path, table
 from lab import clipset
-from lab.errors import UserError
+from lab.errors import NotFound, UserError
 from lab.experiment import Clip, Dataset
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ app = typer.Typer(no_args_is_help=True)
 def add(file: Annotated[Path, typer.Argument(help="A video file.")], role: RoleOption = "score",
         name: NameOption = "", backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
     """Add footage. Experiments proposed from now on use it."""
-    lab = open_lab(backend, create=True)
+    lab = _opened_for(file, backend)
     gone = [clip for clip in clipset.load(lab.store).clips if not lab.store.has(clip.hash)]
     clip = _stored(lab, lab_track(lab), file, role, name)
     mended = next((known for known in gone if known.hash == clip.hash), None)
@@ -82,6 +82,23 @@ def import_clips(backend: Backend, track: Track, files: Sequence[tuple[Path, Rol
     return added
 
 
+def _opened_for(file: Path, address: str) -> Backend:
+    """The lab; a new one only for a file that is of use, so that a mistake leaves nothing behind."""
+    from lab.settings import Settings
+    from lab.track import load_track
+    try:
+        return open_lab(address)
+    except NotFound:
+        _require_file(file)
+        load_track(Settings().lab.track).facts(file)
+        return open_lab(address, create=True)
+
+
+def _require_file(file: Path) -> None:
+    if not file.is_file():
+        raise UserError(f"there is no file {shown_path(file)}; check the path")
+
+
 def lab_track(lab: Backend) -> Track:
     """The track that the lab's settings name."""
     from agents.gather import settings_in_force
@@ -100,8 +117,7 @@ def _with_new(clips: Dataset, clip: Clip) -> Dataset:
 
 def _stored(lab: Backend, track: Track, file: Path, role: Role, name: str) -> Clip:
     """The file in the store. One that is a clip already is not read as video again."""
-    if not file.is_file():
-        raise UserError(f"there is no file {shown_path(file)}; check the path")
+    _require_file(file)
     with file.open("rb") as opened:
         hash = file_digest(opened, "sha256").hexdigest()
     facts = next((clip.facts for clip in clipset.load(lab.store).clips if clip.hash == hash), None)

@@ -5,6 +5,7 @@ Encode at an asked rate or quality, decode, compare two files by every metric, l
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from lab.space import Value
 
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="Threads; 0 takes every core.")]
+
+FAR_OFF = 1.1  # a rate that misses the asked one by more than this factor is told
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -60,6 +63,10 @@ def encode(
     with progress_bar() as progress:
         report = encode_file(source, target, family=family, mbps=mbps, crf=crf, psnr_db=psnr, params=params,
                              model=weights, threads=threads or None, progress=progress)
+    if mbps is not None and abs(math.log(report.mbps / mbps)) > math.log(FAR_OFF):
+        coder = report.params.get("encoder", report.family)
+        typer.echo(f"warning: {mbps:g} Mbps is out of reach for {coder} on this source; the nearest is "
+                   f"{report.mbps:.4g}", err=True)
     if json:
         emit(report)
         return
@@ -75,17 +82,19 @@ def encode(
 @app.command()
 def decode(source: Annotated[Path, typer.Argument(metavar="IN.aec")],
            target: Annotated[Path, typer.Argument(metavar="OUT", help=".y4m and .yuv bare frames, .mkv lossless, "
-                                                  ".mp4 or .mov for watching.")],
+                                                  ".mp4 or .mov for watching, near-lossless.")],
            model: Annotated[list[str] | None, typer.Option(metavar="FILE|DIR|EXPERIMENT", help="Weights that it needs; "
                                                            "those of the laboratory are found by their hash.")] = None,
            threads: ThreadsOption = 0, backend: BackendOption = DEFAULT_BACKEND) -> None:
     """Decode an .aec; of a cut file, the frames before the cut."""
     from cli.models import Weights
-    from gpu_workers.codec.transcode import decode_file
+    from gpu_workers.codec.transcode import WATCHED, WATCHED_CRF, decode_file
     weights = Weights(model or [], backend)
     with progress_bar() as progress:
         frames = decode_file(source, target, models=weights, threads=threads or None, progress=progress)
-    console().print(f"{target}: {frames} frames", markup=False)
+    again = f", coded again for watching (H.264, CRF {WATCHED_CRF}: near-lossless); .mkv keeps every value"
+    console().print(f"{target}: {frames} frames{again if target.suffix.lower() in WATCHED else ''}", markup=False,
+                    soft_wrap=True)
 
 
 @app.command()

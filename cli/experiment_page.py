@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.live import goal_table, verdict_style
 from cli.output import clean, moment, number, seconds, table
 from cli.watch import Best, GoalLine, Watch, goal_lines
-from cli.words import label, verdict
+from cli.words import PARTIAL, label, verdict
 from lab.backend import Store
 from lab.errors import AetherError
 from lab.experiment import Experiment, Scores
@@ -50,6 +50,7 @@ def page(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
     experiment = found.experiment
     ended = experiment.state in ("finished", "cancelled")
     stands = verdict(experiment.outcome) if ended else experiment.state
+    stands += f": {PARTIAL}" if stands == "partial" else ""
     yield Text.assemble((experiment.id, "bold"), "  ", (clean(label(experiment, watch.track)), "cyan"), "  ",
                         (stands, verdict_style(stands)))
     if experiment.outcome is not None and experiment.outcome.detail:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from cli.output import clean, moment, number, seconds
 from cli.watch import Best, EndedLine, GoalLine, MoneyLine, Status
+from cli.words import PARTIAL
 from lab.money import usd
 
 BAR = 14  # columns
@@ -82,7 +83,9 @@ def recent_lines(status: Status) -> list[RenderableType]:
         rows.add_row("  " + line.id, Text(line.what, style="cyan", overflow="ellipsis", no_wrap=True),
                      Text(line.verdict, style=verdict_style(line.verdict)), Text(values(line)),
                      Text(seconds(line.used_s), justify="right", style="dim"))
-    return [Text("Ended last", style="bold"), rows, Text()]
+    partial = any(line.verdict == "partial" for line in status.recent)
+    head = Text.assemble(("Ended last", "bold"), (f"   partial: {PARTIAL}" if partial else "", "dim"))
+    return [head, rows, Text()]
 
 
 def money_text(lines: Iterable[MoneyLine]) -> Text:
@@ -150,7 +153,9 @@ def _foot(status: Status) -> RenderableType:
 
 def _belief(best: Best) -> str:
     met = "meets every goal" if best.meets else "the nearest to the goals"
-    return {"candidate": met, "confirming": f"{met}; being confirmed", "confirmed": f"{met}; confirmed"}[best.status]
+    words = {"candidate": "", "confirming": "; being confirmed",
+             "confirmed": "; confirmed: three runs of their own came out as well"}
+    return met + words[best.status]
 
 
 def _grid(*columns: str, gives_way: str) -> Table:

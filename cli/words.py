@@ -9,6 +9,7 @@ from lab.experiment import Experiment, Outcome, Spec
 from lab.space import active
 from lab.track import Family, Track
 
+PARTIAL = "it ran, and a goal is missed or unknown"
 SILENT = ("none", "full")  # values that say that nothing is changed
 
 

@@ -28,6 +28,9 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, tag="choice"):
     def holds(self, value: Value) -> bool:
         return any(value == v and type(value) is type(v) for v in self.values)
 
+    def range(self) -> str:
+        return f"one of {', '.join(map(str, self.values))}"
+
 
 class Integer(msgspec.Struct, frozen=True, kw_only=True, tag="integer"):
     name: str
@@ -41,6 +44,10 @@ class Integer(msgspec.Struct, frozen=True, kw_only=True, tag="integer"):
 
     def holds(self, value: Value) -> bool:
         return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+    def range(self) -> str:
+        steps = f" in steps of {self.step}" if self.step != 1 else ""
+        return f"a whole number from {self.low} to {self.high}{steps}"
 
 
 class Real(msgspec.Struct, frozen=True, kw_only=True, tag="real"):
@@ -60,6 +67,9 @@ class Real(msgspec.Struct, frozen=True, kw_only=True, tag="real"):
 
     def holds(self, value: Value) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def range(self) -> str:
+        return f"a number from {self.low:g} to {self.high:g}"
 
 
 Dimension = Choice | Integer | Real
@@ -86,7 +96,7 @@ def sample(space: tuple[Dimension, ...], rng: Random) -> dict[str, Value]:
 
 def problems(space: tuple[Dimension, ...], params: Mapping[str, Value]) -> list[str]:
     """Why `params` is no point of `space`: one line each, empty if it is one."""
-    found = [f"{d.name}={params[d.name]!r} is outside {d}" for d in space
+    found = [f"{d.name}={params[d.name]!r} is outside; give {d.range()}" for d in space
              if active(d, params) and d.name in params and not d.holds(params[d.name])]
     found += [f"{d.name} is missing" for d in space if active(d, params) and d.name not in params]
     known = {d.name for d in space if active(d, params)}

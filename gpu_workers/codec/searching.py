@@ -53,7 +53,8 @@ class Coder:
         if self.encoder not in QUALITY_KNOBS:
             raise UserError(f"no encoder {self.encoder!r}; there are {', '.join(QUALITY_KNOBS)}")
         if foreign := [name for name in params if not _belongs(name, self.encoder)]:
-            raise UserError(f"{foreign[0]!r} is no parameter of {self.encoder}; see families/classic_space.py")
+            own = ", ".join(d.name for d in SPACE if _belongs(d.name, self.encoder))
+            raise UserError(f"{foreign[0]!r} is no parameter of {self.encoder}; there are {own}")
         self.encodings = 0
 
     def trial(self, rate: Mapping[str, Value], psnr: bool = False) -> Trial:

@@ -18,6 +18,7 @@ import msgspec
 
 from gpu_workers.codec.card import Card, inspect
 from gpu_workers.codec.decoder.decode import Decoded
+from gpu_workers.codec.decoder.errors import CutStream
 from gpu_workers.codec.families import ffmpeg
 from gpu_workers.codec.families.knobs import KNOBS, Knob
 from gpu_workers.codec.frames import VideoInfo
@@ -31,6 +32,8 @@ __all__ = ["Card", "Progress", "Report", "decode_file", "encode_file", "inspect"
 
 
 _FFV1_SLICED_SIDE = 16  # FFV1's later versions cut a frame into slices, and refuse one too small for that
+WATCHED_CRF = 8  # of the H.264 in files for watching: near-lossless
+WATCHED = (".mp4", ".mov")
 _EVEN_SIDES = ("pad=ceil(iw/2)*2:ceil(ih/2)*2",)  # players want no odd ones
 
 
@@ -114,11 +117,17 @@ def decode_file(
         try:
             kind = place.suffix.lower()
             arguments = [*_file_arguments(kind, decoded.info), f"file:{part}"]
-            ffmpeg.run(watched, decoded.info, arguments, _EVEN_SIDES if kind in (".mp4", ".mov") else ())
+            ffmpeg.run(watched, decoded.info, arguments, _EVEN_SIDES if kind in WATCHED else ())
+        except CutStream as cut:
+            raise CutStream(f"{source}: {cut}; {_kept(watched.count, place)}") from None
         finally:
             if watched.count and part.exists():
                 os.replace(part, place)
     return watched.count
+
+
+def _kept(frames: int, place: Path) -> str:
+    return f"the {frames} frames before it are in {place}" if frames else "there was no frame before it"
 
 
 def _asked(**wishes: float | None) -> dict[str, float]:
@@ -134,7 +143,7 @@ def _asked(**wishes: float | None) -> dict[str, float]:
 def _file_arguments(suffix: str, video: VideoInfo) -> list[str]:
     """ffmpeg's output options for a file of that kind; for one not named here, ffmpeg's own choice."""
     ffv1 = "3" if min(video.width, video.height) >= _FFV1_SLICED_SIDE else "1"
-    h264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "8"]
+    h264 = ["-c:v", "libx264", "-preset", "medium", "-crf", str(WATCHED_CRF)]
     return {
         ".y4m": ["-f", "yuv4mpegpipe", "-strict", "-1"],
         ".yuv": ["-f", "rawvideo"],

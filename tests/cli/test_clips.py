@@ -39,6 +39,13 @@ def test_a_video_is_added_with_its_facts_in_the_role_asked_for(here: Path, said:
     assert "96×64" in said("clips", "list")
 
 
+def test_a_mistake_leaves_no_laboratory_behind(here: Path, said: Said) -> None:
+    Path("notes.txt").write_text("no video")
+    for file in ("notes.txt", "gone.mp4"):
+        said("clips", "add", file, code=2)
+        assert not Path("lab").exists()
+
+
 @pytest.mark.parametrize(("pix_fmt", "size"), [("yuv420p10le", "66x48"), ("yuv444p", "47x33")])
 def test_ten_bit_and_odd_sizes_are_taken(pix_fmt: str, size: str, tmp_path: Path, here: Path, said: Said) -> None:
     said("clips", "add", str(synthetic(tmp_path / "odd.mkv", pix_fmt, size)))

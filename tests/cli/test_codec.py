@@ -97,6 +97,37 @@ def test_videos_that_do_not_pair_up_are_no_comparison(film: Path, said: Said) ->
     assert "encode it as the original is" in refused
 
 
+def test_a_rate_out_of_reach_is_told(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from cli.main import run_command
+    assert run_command(["codec", "encode", str(film), "out.aec", "--mbps", "400", "--preset", "12"]) == 0
+    told = capsys.readouterr().err
+    assert "warning: 400 Mbps is out of reach for svtav1 on this source; the nearest is" in told
+    assert Path("out.aec").exists()
+
+
+def test_a_parameter_that_is_wrong_is_told_in_words_a_person_uses(film: Path, said: Said) -> None:
+    encode = ("codec", "encode", str(film), "out.aec")
+    assert said(*encode, "--crf", "900", code=2) == (
+        "error: svtav1_crf=900.0 is outside; give a number from 15 to 70\n")
+    assert "give a whole number from 2 to 12" in said(*encode, "--preset", "99", code=2)
+    told = said(*encode, "--param", "foo=1", code=2)
+    assert "'foo' is no parameter of svtav1; there are " in told
+    assert "svtav1_film_grain" in told
+    assert "x265" not in told
+
+
+def test_a_file_for_watching_says_that_it_was_coded_again(stream: Path, said: Said) -> None:
+    assert "coded again for watching (H.264, CRF 8: near-lossless)" in said("codec", "decode", str(stream), "out.mp4")
+    assert "coded again" not in said("codec", "decode", str(stream), "out.mkv")
+
+
+def test_of_a_cut_stream_it_is_told_what_was_decoded(stream: Path, said: Said) -> None:
+    Path("cut.aec").write_bytes(stream.read_bytes()[:-200])
+    told = said("codec", "decode", "cut.aec", "out.mkv", code=2)
+    assert "frames before it are in out.mkv" in told
+    assert Path("out.mkv").exists()
+
+
 def test_a_whole_stream_is_told_from_a_cut_one(stream: Path, said: Said) -> None:
     assert "every checksum holds" in said("codec", "info", str(stream))
     Path("cut.aec").write_bytes(stream.read_bytes()[:-40])
