@@ -2,7 +2,9 @@
 
 Two ladders as people run them (x265 medium, SVT-AV1 preset 6) and one x265 medium in two passes at 10 Mbps. They are
 experiments like any other, on the same frames, container and metric code. Until all points of a ladder are measured,
-what depends on it is null, and the reason says that it is pending. Pure Python, no numerical library.
+what depends on it is null, and the reason says that it is pending. They run on the score clips alone: a confirmation is
+judged by its goals, and a ladder on the confirm clips would cost more than the three runs that it stands beside. Pure
+Python, no numerical library.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ ANCHORS = (*X265_LADDER, *SVTAV1_LADDER,
 SAVINGS: Mapping[str, tuple[Anchor, ...]] = {"saving_x265_pct": X265_LADDER, "saving_svtav1_pct": SVTAV1_LADDER}
 REDUCTION = "reduction_vs_hevc10_pct"
 
+ELSEWHERE = "not compared: anchors run on the score clips alone, and this is none of them"
+
 Found = tuple[float | None, str]
 
 
@@ -55,6 +59,8 @@ def derive(scores: Scores, anchors: Mapping[str, Scores]) -> Scores:
 def _saving(ladder: tuple[Anchor, ...], clip: str, values: Mapping[str, float | None],
             anchors: Mapping[str, Scores]) -> Found:
     points = [point for anchor in ladder if (point := _point(anchors.get(anchor.name), clip)) is not None]
+    if _elsewhere(anchors, clip):
+        return None, ELSEWHERE
     if len(points) < len(ladder):
         return None, f"pending: {len(points)} of {len(ladder)} points of {_ladder_name(ladder)} are measured"
     mbps, psnr_db = values.get("bitrate_mbps"), values.get("psnr_y_db")
@@ -65,9 +71,16 @@ def _saving(ladder: tuple[Anchor, ...], clip: str, values: Mapping[str, float | 
 
 def _reduction(clip: str, values: Mapping[str, float | None], anchors: Mapping[str, Scores]) -> Found:
     point, mbps = _point(anchors.get(HEVC10), clip), values.get("bitrate_mbps")
+    if _elsewhere(anchors, clip):
+        return None, ELSEWHERE
     if point is None:
         return None, f"pending: anchor {HEVC10} is not measured yet"
     return (None, "the experiment has no rate here") if mbps is None else (100 * (1 - mbps / point[0]), "")
+
+
+def _elsewhere(anchors: Mapping[str, Scores], clip: str) -> bool:
+    """Whether anchors have run, and none of them on this clip."""
+    return bool(anchors) and not any(clip in scores.clips for scores in anchors.values())
 
 
 def _point(scores: Scores | None, clip: str) -> Point | None:

@@ -17,6 +17,7 @@ import pytest
 from lab.clipset import load
 from lab.experiment import Experiment
 from support.curve.lab import Crew, CurveLab
+from support.small_disk import fill, small_disk
 
 PATIENCE_S = 120.0  # a hang, not a time to be met
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # <linux/prctl.h>, <linux/capability.h>
@@ -78,6 +79,30 @@ def test_a_full_disk_is_said_and_waited_for(lab: CurveLab) -> None:
     assert crew.run() == "the run is complete"
     assert "File too large" in crew.words or "full" in crew.words
     assert kept.id in {experiment.id for experiment in ended(lab)}
+
+
+@pytest.mark.ci
+def test_on_a_disk_that_is_really_full_all_wait_and_nothing_is_lost(tmp_path: Path) -> None:
+    """The folder of the lab lies on a disk of its own, which is filled to the last byte in the middle of the work."""
+    with small_disk(tmp_path / "disk", mb=24) as disk:
+        lab = CurveLab(disk / "lab", experiments=3)
+        crew = Crew(lab)
+        try:
+            wait_until(lambda: ended(lab), "a first result")
+            filler = fill(disk)
+            kept = ended(lab)
+            time.sleep(6.0)
+            assert (crew.daemon.poll(), crew.worker.poll()) == (None, None), "nobody dies of a full disk"
+            filler.unlink()
+        except BaseException:
+            crew.go_home()
+            raise
+        assert crew.run() == "the run is complete"
+        now = {experiment.id: experiment.outcome for experiment in ended(lab)}
+        assert all(now[experiment.id] == experiment.outcome for experiment in kept)
+        assert sum(e.purpose == "explore" for e in ended(lab)) >= 3
+        assert {e.outcome.reason for e in ended(lab) if e.outcome} <= {None, "harness_fault"}, "no candidate is blamed"
+        assert "is full; free some space, no finished work is lost" in crew.words
 
 
 def test_a_clip_that_is_gone_is_the_harness_s_fault_and_costs_no_finished_work(lab: CurveLab) -> None:

@@ -91,6 +91,16 @@ def test_savings_wait_for_every_point_of_the_anchor() -> None:
     assert derived.why["reduction_vs_hevc10_pct"] == "pending: anchor hevc10 is not measured yet"
 
 
+def test_where_no_anchor_runs_a_saving_is_not_pending_for_ever() -> None:
+    """A confirmation, on clips that only confirmations use."""
+    anchors = {anchor.name: scores(a=(1.0, 30.0)) for anchor in TRACK.anchors}
+    derived = TRACK.derive(scores(unseen=(0.5, 33.0)), anchors)
+    for name in ("saving_x265_pct", "saving_svtav1_pct", "reduction_vs_hevc10_pct"):
+        assert derived.mean[name] is None
+        assert derived.why[name] == "not compared: anchors run on the score clips alone, and this is none of them"
+    assert TRACK.derive(scores(unseen=(0.5, 33.0)), {}).why["saving_x265_pct"].startswith("pending")
+
+
 def test_a_saving_is_read_off_the_anchors_curve_at_equal_psnr_clip_by_clip() -> None:
     curve = dict(zip((anchor.name for anchor in X265_LADDER), [8.0, 4.0, 2.0, 1.0, 0.5], strict=True))
     anchors = {name: scores(a=(mbps, 30 + index), b=(2 * mbps, 30 + index))
