@@ -15,6 +15,7 @@ from lab.judging.pareto import Point
 from lab.money import Budget, Level, Microusd
 from lab.space import Value
 from lab.track import Goal, Track
+from lab.training import Curve
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,14 @@ class Best(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         return self.experiment.id
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """How one experiment's training went, by its own claims."""
+
+    id: str
+    configuration: str
+    curve: Curve
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,3 +144,4 @@ class ReportData(msgspec.Struct, frozen=True, kw_only=True):
     learned: Learned
     money: Money
     next: tuple[str, ...]
+    trained: tuple[Trained, ...] = ()  # the latest, in their order

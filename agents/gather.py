@@ -5,15 +5,16 @@ Nothing is written. Only pictures come from elsewhere (the store), and one that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from agents.data import Best, Confirmation, ReportData, Row
+from agents.data import Best, Confirmation, ReportData, Row, Trained
 from agents.learned import Trial, learn
 from agents.spending import spending
 from agents.standing import stand
 from agents.thumbnails import pairs
 from agents.upcoming import upcoming
+from agents.words import configuration
 from lab.backend import Backend
 from lab.errors import SettingsError
 from lab.experiment import Experiment, Scores
@@ -25,8 +26,10 @@ from lab.judging.pareto import Front, Point
 from lab.ledger import Ledger
 from lab.settings import Settings, goals_of, parse
 from lab.track import Goal, Track
+from lab.training import curves
 
 NO_DESIGNER = ("control", "person", "anchor")  # whom nobody compares with control
+MOST_TRAINED = 6  # whose curves the report draws
 UNJUDGED = ("candidate", "confirming")
 SEED = 0  # of the noise bands, so that the same ledger tells the same
 
@@ -49,6 +52,7 @@ def gather(backend: Backend, track: Track, now: float, why: str, *, final: bool 
         refuted=tuple(read.refuted()), comparisons=tuple(comparisons(read.rows, clips, track)), money=money,
         learned=learn([Trial({"family": row.family, **row.params}, row.values or ()) for row in trials],
                       track.objectives, seed=SEED),
+        trained=tuple(trainings(backend, read)),
         next=tuple(upcoming(lab, money, settings, track, read.rows, best, challenger, read.states(), read.anchors)))
 
 
@@ -72,6 +76,7 @@ class Reading:
         self.anchors: dict[str, Scores] = {}
         self.confirms: dict[str, dict[int, ConfirmState]] = {}
         self.confirmations: dict[str, list[Experiment]] = {}
+        self.trained: list[Experiment] = []  # the latest explored ones that trained something
 
     @property
     def clips(self) -> str:
@@ -107,6 +112,8 @@ class Reading:
             self.confirmations.setdefault(recipe, []).append(experiment)
         if experiment.state == "running":
             self.running.append(experiment)
+        if experiment.purpose == "explore" and experiment.state == "finished" and experiment.spec.limit is not None:
+            self.trained = [*self.trained[1 - MOST_TRAINED:], experiment]
         self.rows.append(self._row(experiment))
 
     def _row(self, experiment: Experiment) -> Row:
@@ -161,6 +168,14 @@ def _confirmation(run: Experiment, read: Reading) -> Confirmation:
     scores = run.outcome.scores if run.outcome else None
     verdicts = judge(read.goals, scores, read.track.not_applicable(run.spec)) if scores else ()
     return Confirmation(id=run.id, seed=run.spec.seed, state=rule.confirm_state(run), verdicts=tuple(verdicts))
+
+
+def trainings(backend: Backend, read: Reading) -> Iterator[Trained]:
+    """The loss of the latest that left one; of failed ones too, which is where it is looked for."""
+    for experiment in read.trained:
+        for curve in curves(experiment, read.track, backend.store)[:1]:
+            told = configuration(experiment.spec.family, experiment.spec.params)
+            yield Trained(id=experiment.id, configuration=told, curve=curve)
 
 
 # ---------------------------------------------------------------------- the designers against control

@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from agents import telling, words
-from agents.chart import interval
+from agents.axes import Axis
+from agents.chart import Mark, Series, draw, interval
 from agents.data import Best, BudgetLine, ReportData, Row
 from agents.front import front_picture, series
 from agents.learned import Effect
@@ -25,6 +26,8 @@ from lab.money import usd
 TEMPLATES = Path(__file__).parent / "templates"
 WIDE, NARROW = (880, 460), (360, 340)  # pixels, of the front's picture
 MOST_FRONT, MOST_EFFECTS = 12, 8
+MOST_MARKS = 120  # of one curve
+LOG_FROM = 20  # times its least value that a curve must span for a logarithmic axis
 
 
 def compose_html(data: ReportData) -> str:
@@ -38,6 +41,7 @@ def compose_html(data: ReportData) -> str:
         outcomes=telling.outcomes(data), failures=telling.failures(data),
         unsandboxed=telling.unsandboxed(data),
         effects=[_effect(effect, data) for effect in data.learned.effects[:MOST_EFFECTS]],
+        trainings=_trainings(data),
         learned=telling.learned_lines(data)[-1], comparisons=[_comparison(c, data) for c in data.comparisons],
         money=telling.money_lines(data.money)[:2], budgets=[_budget(line) for line in data.money.budgets])
 
@@ -56,6 +60,23 @@ def _pictures(data: ReportData) -> list[tuple[str, Markup]]:
     made = {"wide": front_picture(data, width=WIDE[0], height=WIDE[1], names=True),
             "narrow": front_picture(data, width=NARROW[0], height=NARROW[1], names=False)}
     return [(name, Markup(svg)) for name, svg in made.items() if svg]
+
+
+def _trainings(data: ReportData) -> list[tuple[str, Markup]]:
+    """One picture for all that are drawn over the same; those of another kind get another."""
+    kinds = dict.fromkeys((one.curve.name, one.curve.over) for one in data.trained)
+    return [(name, Markup(_training(data, name, over))) for name, over in kinds]
+
+
+def _training(data: ReportData, name: str, over: str) -> str:
+    chosen = [one for one in data.trained if (one.curve.name, one.curve.over) == (name, over)]
+    values = [y for one in chosen for _, y in one.curve.points]
+    log = min(values) > 0 and max(values) > LOG_FROM * min(values)
+    lines = [Series(name=one.id, colour=number, line="straight", radius=1.5, marks=tuple(
+        Mark(x=x, y=y, title=f"{one.id}, {one.configuration}: {name} {words.number(y)} at {over} {x:g}")
+        for x, y in one.curve.points[::max(1, len(one.curve.points) // MOST_MARKS)]))
+        for number, one in enumerate(chosen, 1)]
+    return draw(lines, Axis(label=over), Axis(label=f"{name}, as claimed", log=log), width=WIDE[0], height=300)
 
 
 def _goal(verdict: GoalVerdict, best: Best, data: ReportData) -> dict[str, Any]:

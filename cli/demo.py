@@ -56,7 +56,8 @@ pinned = {{ {pinned} }}
 """
 PINNED: dict[str, dict[str, Value]] = {  # what shows something within the minutes of a demo
     "restore": {"steps": 200, "channels": 8, "mode": "overfitted"},
-    "hyperprior": {"transform": "dct16", "channels": 128, "frames": 1, "rate": 0.002, "crop": 128},
+    "hyperprior": {"transform": "dct16", "channels": 128, "frames": 1, "synthesis": "float", "rate": 0.002,
+                   "crop": 128},
 }
 FIRST = Idea(key="", family="hyperprior", hypothesis="the demo's first network: what half a minute of training gives",
              params={**PINNED["hyperprior"], "price": 0.0075, "step": 1.0, "chroma": 0.5})

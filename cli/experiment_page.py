@@ -11,21 +11,27 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.live import goal_table, verdict_style
+from cli.models import facts
 from cli.output import clean, moment, number, seconds, table
+from cli.picture import Series, axis, scatter
 from cli.watch import Best, GoalLine, Watch, goal_lines
 from cli.words import PARTIAL, label, verdict
 from lab.backend import Store
 from lab.errors import AetherError
 from lab.experiment import Experiment, Scores
+from lab.model import Model, model_of
 from lab.money import usd
+from lab.training import Curve, curves
 
 LOG = "log.txt"  # what the worker keeps of a phase's output
 LOG_LINES = 25
+LOG_FROM = 20  # times its least value that a curve must span for a logarithmic axis
 MOST_CLIPS = 4  # as columns of their own; the JSON form has all
 
 
 class Dossier(msgspec.Struct, frozen=True, kw_only=True):
-    """`scores` with what follows from the anchors; `log_end` of the phase that failed."""
+    """`scores` with what follows from the anchors; `log_end` of the phase that failed. `phase_s` are wall clock of the
+    phases that ended, in their order; `training` is what the training claimed of itself."""
 
     experiment: Experiment
     scores: Scores | None
@@ -33,6 +39,9 @@ class Dossier(msgspec.Struct, frozen=True, kw_only=True):
     explanation: str
     cost_usd: float
     log_end: str
+    phase_s: dict[str, float] = {}
+    training: tuple[Curve, ...] = ()
+    model: Model | None = None
     schema: int = 1
 
 
@@ -43,7 +52,9 @@ def dossier(watch: Watch, experiment: Experiment) -> Dossier:
     return Dossier(experiment=experiment, scores=scores, goals=goal_lines(watch.verdicts(experiment)),
                    explanation=watch.track.explain(scores) if scores else "",
                    cost_usd=experiment.cost_microusd / 1_000_000,
-                   log_end=_log_end(watch.backend.store, experiment) if failed else "")
+                   log_end=_log_end(watch.backend.store, experiment) if failed else "",
+                   phase_s=_phase_s(watch, experiment), training=curves(experiment, watch.track, watch.backend.store),
+                   model=model_of(experiment, watch.track, watch.backend.store))
 
 
 def page(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
@@ -58,7 +69,7 @@ def page(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
     if experiment.outcome is not None and experiment.outcome.sandboxed is False:
         yield Text("NOT SANDBOXED: it ran as plain processes", style="bold red")
     yield Text(clean(found.explanation))
-    yield _facts(experiment)
+    yield _facts(experiment, found.phase_s)
     if experiment.spec.params:
         yield table("parameter", "value", rows=[[k, str(v)] for k, v in experiment.spec.params.items()])
         yield ""
@@ -68,6 +79,7 @@ def page(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
         yield ""
     if found.scores is not None:
         yield from _metrics(watch, found.scores)
+    yield from _learned(watch, found)
     yield from _attempts(experiment)
     yield from _files(experiment)
     if found.log_end:
@@ -75,7 +87,7 @@ def page(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
         yield Text(clean(found.log_end), style="dim")
 
 
-def _facts(experiment: Experiment) -> Table:
+def _facts(experiment: Experiment, phase_s: Mapping[str, float]) -> Table:
     spec, rows = experiment.spec, Table.grid(padding=(0, 2))
     facts = {
         "hypothesis": experiment.hypothesis, "prediction": _numbers(experiment.prediction),
@@ -86,6 +98,7 @@ def _facts(experiment: Experiment) -> Table:
         "runs as": f"{spec.track}/{spec.family}, seed {spec.seed}, protocol {spec.protocol}, class {spec.job_class}",
         "cost": f"{usd(experiment.cost_microusd)} for {seconds(sum(a.used_s for a in experiment.attempts))} in "
                 f"{len(experiment.attempts)} attempt{'s' if len(experiment.attempts) != 1 else ''}",
+        "phases": ", ".join(f"{name} {seconds(took)}" for name, took in phase_s.items()),
         "fingerprint": experiment.fingerprint, "clip set": spec.clips, "code": spec.code or "",
     }
     for name, fact in facts.items():
@@ -113,6 +126,32 @@ def _metrics(watch: Watch, scores: Scores) -> Iterator[RenderableType]:
         yield ""
     yield Text(f"Timings were taken on {scores.device_class or 'an unnamed device'}.", style="dim")
     yield ""
+
+
+def _learned(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
+    """The model, what its decoder costs, and the curves of its training."""
+    if found.model is not None:
+        yield Text("Model", style="bold")
+        yield _pairs({name: value for name, value in facts(found.model).items() if value})
+        yield ""
+    if found.training:
+        last = ", ".join(f"{curve.name} {number(curve.last)}" for curve in found.training)
+        yield Text.assemble(("Training", "bold"), (f"   as it says itself; at its end {last}", "dim"))
+        yield _curve(found.training[0])
+        yield ""
+
+
+def _curve(curve: Curve) -> Text:
+    values = [y for _, y in curve.points]
+    up = axis(curve.name, values, log=min(values) > 0 and max(values) > LOG_FROM * min(values))
+    series = Series(name=curve.name, points=curve.points, style="cyan")
+    return scatter([series], axis(curve.over, [x for x, _ in curve.points], log=False), up, width=70, height=10)
+
+
+def _phase_s(watch: Watch, experiment: Experiment) -> dict[str, float]:
+    left = experiment.checkpoints
+    return {phase.name: left[phase.name].seconds for phase in watch.track.phases(experiment.spec)
+            if phase.name in left and left[phase.name].done}
 
 
 def _attempts(experiment: Experiment) -> Iterator[RenderableType]:

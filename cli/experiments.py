@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,11 +18,12 @@ from cli.output import (
     new_op,
     number,
     open_lab,
+    shown_path,
     table,
 )
 from cli.watch import Watch
 from lab.errors import NotFound, UserError, WrongState
-from lab.experiment import Experiment
+from lab.experiment import Experiment, Scores
 from lab.ledger import Ledger
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Such as e00007; its last digits do.")]
@@ -55,17 +57,32 @@ def list_(
 
 
 @app.command()
-def show(id: IdArgument, backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
-    """Everything about one: specification, attempts, seconds, money, metrics of each clip, goals, files, log's end."""
+def show(id: IdArgument,
+         pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write original beside decoded there, a "
+                                                       "picture a pair.")] = None,
+         backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """Everything about one: specification, attempts, seconds, money, metrics of each clip, goals, how its training
+    went, files, log's end."""
     watch = Watch(open_lab(backend))
     from cli.experiment_page import dossier, page
     found = dossier(watch, find(watch.ledger, id))
+    written = _pictures(watch, found.scores, pictures, found.experiment.id) if pictures is not None else []
     if json:
         emit(found)
         return
     out = console()
     for part in page(watch, found):
         out.print(part, soft_wrap=isinstance(part, str))
+    for path in written:
+        out.print(f"original beside decoded: {shown_path(path)}", markup=False, soft_wrap=True)
+
+
+def _pictures(watch: Watch, scores: Scores | None, folder: Path, id: str) -> list[Path]:
+    from cli.pictures import write_pairs
+    written = write_pairs(scores, watch.backend.store, folder, id) if scores else []
+    if not written:
+        raise UserError(f"{id} has left no pictures; those of experiments that were measured stay until `aether gc`")
+    return written
 
 
 @app.command()

@@ -139,7 +139,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     `facts(path)` reads what a clip's file says of itself, or raises UserError with the fix.
     `not_applicable(spec)` names metrics whose goals do not apply (classic decoders have no network).
     `explain(scores)` says in one or two plain lines what limited the result.
-    `model` names the frozen weights of one that is trained, as PHASE/OUTPUT.
+    `model` names the frozen weights of one that is trained, as PHASE/OUTPUT, and `training` the series of its claims.
     `export(experiment, store, folder)` leaves there what a person takes away; gives lines that say how to use it.
     `health()` checks what the track needs of this machine; `canary`, a phase's entry, runs it once in a sandbox, before
     the worker trusts that one.
@@ -158,6 +158,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     not_applicable: Callable[[Spec], frozenset[str]]
     explain: Callable[[Scores], str]
     model: str = ""
+    training: str = ""
     export: Callable[[Experiment, Store, Path], Sequence[str]] | None = None
     health: Callable[[], Sequence[Health]] | None = None
     canary: str = ""

@@ -16,7 +16,7 @@ from gpu_workers.codec.families.classic_space import SPACE as CLASSIC_SPACE
 from gpu_workers.codec.families.hyperprior_space import SPACE as HYPERPRIOR_SPACE
 from gpu_workers.codec.families.restore_space import SPACE as RESTORE_SPACE
 from gpu_workers.codec.metrics import METRICS
-from gpu_workers.codec.phases import DECODING_AGENT, ENCODING_AGENT, MODEL, phases
+from gpu_workers.codec.phases import DECODING_AGENT, ENCODING_AGENT, MODEL, TRAINING, phases
 from lab.experiment import Experiment, Scores, Spec
 from lab.space import When
 from lab.track import Family, Goal, Health, Objective, Track
@@ -70,5 +70,5 @@ def _explain(scores: Scores) -> str:
 
 TRACK = Track(name="codec", protocol=PROTOCOL, families=FAMILIES, metrics=METRICS, objectives=OBJECTIVES, goals=GOALS,
               phases=phases, anchors=ANCHORS, derive=derive, facts=_facts, not_applicable=_not_applicable,
-              explain=_explain, model=f"train/{MODEL}", export=_export, health=_health,
+              explain=_explain, model=f"train/{MODEL}", training=f"train/{TRAINING}", export=_export, health=_health,
               canary="gpu_workers.codec.canary:encode_eight_frames")

@@ -13,7 +13,7 @@ from gpu_workers.codec.families.classic_space import as_people_run
 from gpu_workers.codec.spec import TRACK
 from lab.experiment import Outcome
 from support.laboratory import CRASH
-from support.reported import ReportedLab
+from support.reported import ReportedLab, scores
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "rect", "line", "circle", "path"}
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"{{ 7 * 7 }}"
@@ -101,6 +101,23 @@ def test_original_stands_beside_decoded(busy: ReportedLab) -> None:
     shown = page(busy)
     assert shown.attributes("img", "alt") == ["drive-worst, original", "drive-worst, decoded"]
     assert len(set(shown.attributes("img", "src"))) == 2
+
+
+def test_how_networks_trained_is_drawn_also_of_those_that_failed_and_whatever_they_claim(lab: ReportedLab) -> None:
+    falling = [{"step": n, "loss": 2.0 / (n + 1), EVIL: n} for n in range(50)]
+    good = lab.trained(falling, Outcome(verdict="partial", scores=scores(0.9, 33.0)))
+    bad = lab.trained([*falling, {"step": 50, "loss": None}], Outcome(verdict="failed", reason="diverged"))
+    silent = lab.trained([{"note": "nothing to draw"}], Outcome(verdict="partial", scores=scores(0.9, 33.0)))
+    found = page(lab)
+    assert "How networks trained" in found.said
+    assert f"{good} loss 0.04" in found.said
+    assert f"{bad} loss 0.04" in found.said
+    assert f"{silent} loss" not in found.said
+    assert "script" not in {tag for tag, _ in found.tags}
+
+
+def test_without_networks_nothing_is_said_of_training(busy: ReportedLab) -> None:
+    assert "How networks trained" not in page(busy).said
 
 
 def test_a_picture_that_the_store_has_lost_is_left_out(lab: ReportedLab) -> None:
