@@ -6,6 +6,7 @@ same code and is what the simulator uses.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 from lab.errors import Conflict, Damaged, Unavailable
 from lab.table import Check, Record, Write
 
+FULL_BYTES = 1 << 20  # a disk with less than this left is full
 BUSY_S = 10.0  # how long a writer waits in line for the database; well within a lease
 
 SCHEMA = """
@@ -136,6 +138,11 @@ def _verified(row: tuple[str, str, int, bytes, str, bytes]) -> Record:
     return _record(row)
 
 
+def _full(path: str) -> bool:
+    """SQLite needs a little room beside the database even to open it, and says only that it could not have it."""
+    return Path(path).parent.is_dir() and shutil.disk_usage(Path(path).parent).free < FULL_BYTES
+
+
 @contextmanager
 def _plain_errors(path: str) -> Iterator[None]:
     """SQLite's errors in our tree, with the fix."""
@@ -145,7 +152,7 @@ def _plain_errors(path: str) -> Iterator[None]:
         said = str(error)
         if "decode" in said:  # text that is no UTF-8 any more
             raise Damaged(f"{path}: {said}; run `aether doctor --repair`") from error
-        if "full" in said:
+        if "full" in said or ("disk I/O" in said and _full(path)):
             raise Unavailable(f"the disk of {path} is full; free some space, no finished work is lost") from error
         if "readonly" in said or "unable to open" in said:
             raise Unavailable(f"cannot write {path}; make the folder writable or choose another --backend") from error

@@ -11,6 +11,7 @@ import pytest
 from lab.errors import Conflict, Damaged, Unavailable
 from lab.local.table import SqliteTable
 from lab.table import Write
+from support.small_disk import fill, small_disk
 
 
 @pytest.fixture
@@ -100,6 +101,20 @@ def test_a_full_disk_says_that_nothing_finished_is_lost(table: SqliteTable) -> N
     table.execute("PRAGMA max_page_count = 1000000")
     assert [record.id for record in table.page("thing")] == ["a", "b", "c"]
     table.commit([Write("thing", "d", 0, b"{}")])
+
+
+def test_a_database_that_cannot_be_opened_on_a_full_disk_says_so_and_opens_when_there_is_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", mb=2) as disk:
+        table = SqliteTable(disk / "ledger.db")
+        table.commit([Write("thing", "a", 0, b"{}")])
+        table.close()
+        filler = fill(disk)
+        with pytest.raises(Unavailable, match=r"the disk of .*ledger\.db is full; free some space"):
+            SqliteTable(disk / "ledger.db")
+        filler.unlink()
+        opened = SqliteTable(disk / "ledger.db")
+        assert [record.id for record in opened.page("thing")] == ["a"]
+        opened.close()
 
 
 def test_a_file_that_someone_else_holds_for_long_says_so(
