@@ -12,6 +12,10 @@ from gpu_workers.codec.families import ENCODERS
 from gpu_workers.codec.measure.decoder_side import DecoderSide
 from gpu_workers.codec.phases import CODE, DECODING_AGENT, ENCODING_AGENT, MODEL
 from gpu_workers.phase import Box, Refuse
+from gpu_workers.sandbox.devices import probe
+from gpu_workers.sandbox.plan import Devices
+
+HEADER_BYTES = 1 << 20  # of a safetensors file
 
 
 def encoding_agent(box: Box) -> str | Path:
@@ -24,8 +28,15 @@ def encoding_agent(box: Box) -> str | Path:
 
 
 def frozen_model(box: Box) -> Path | None:
-    """The frozen weights that `train` left, or None for a codec without any."""
-    return box.inputs.get(f"train/{MODEL}")
+    """The frozen weights that `train` left, or None for a codec without any. Raises Refuse where their header is no
+    header of weights: some libraries take half a minute and a gigabyte to find out."""
+    weights = box.inputs.get(f"train/{MODEL}")
+    if weights is not None:
+        with weights.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+        if length > HEADER_BYTES:
+            raise Refuse("bad_output", f"the weights' header has {length} bytes, and {HEADER_BYTES} are allowed")
+    return weights
 
 
 def beside_the_stream(box: Box) -> list[Path]:
@@ -38,4 +49,5 @@ def beside_the_stream(box: Box) -> list[Path]:
 def decoder_side(box: Box) -> DecoderSide:
     """The frozen weights and the candidate's decoding agent, in a box where the machine has any."""
     agent = (box.spec.family, box.inputs[CODE] / DECODING_AGENT) if CODE in box.inputs else None
-    return DecoderSide(frozen_model(box), agent, box.box_mb)
+    devices = probe() if box.spec.job_class == "gpu" else Devices()
+    return DecoderSide(frozen_model(box), agent, box.box_mb, devices)

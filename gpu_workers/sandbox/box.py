@@ -15,6 +15,7 @@ import platform
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -167,9 +168,23 @@ def bubblewrap() -> str:
 
 
 def _sources(plan: Plan) -> list[str]:
+    """The paths at which bubblewrap finds what is bound. Raises SandboxFault for what the box's user could not read."""
     if os.geteuid() == 0:
+        for bind in plan.binds:
+            _check_readable(bind.source)
         return [f"{STAGE}/{number}" for number in range(len(plan.binds))]
     return [str(bind.source) for bind in plan.binds]
+
+
+def _check_readable(source: Path) -> None:
+    """Where we are root the box is somebody else's, who is none of the owners."""
+    try:
+        facts = source.stat()
+    except OSError as error:
+        raise SandboxFault(f"{source} cannot be bound: {error.strerror}") from error
+    if not facts.st_mode & stat.S_IROTH:
+        raise SandboxFault(f"{source} is for its owner alone, and a box of root's belongs to nobody; "
+                           f"chmod -R o+rX {source}")
 
 
 def _launch(plan: Plan, told: int) -> dict[str, object]:

@@ -34,7 +34,8 @@ def arguments(plan: Plan, sources: Sequence[str], ours: Descriptors) -> list[str
 
 def _devices(plan: Plan) -> list[str]:
     nodes = [word for node in plan.devices.nodes for word in ("--dev-bind", node, node)]
-    return [*nodes, *(("--ro-bind", "/sys", "/sys", "--tmpfs", "/sys/fs") if plan.devices.system else ())]
+    system = ("--ro-bind", "/sys", "/sys", *_nothing_at("/sys/fs")) if plan.devices.system else ()
+    return [*nodes, *system]
 
 
 def _file_systems(plan: Plan) -> list[str]:
@@ -48,9 +49,12 @@ def _inputs(plan: Plan, sources: Sequence[str], ours: Descriptors) -> list[str]:
              for word in ("--ro-bind", source, bind.target)]
     copied = [word for place, descriptor in ours.files.items()
               for word in ("--perms", "0444", "--ro-bind-data", str(descriptor), place)]
-    covered = [word for _, place in plan.hidden
-               for word in ("--size", "4096", "--tmpfs", place, "--remount-ro", place)]
+    covered = [word for _, place in plan.hidden for word in _nothing_at(place)]
     return [*bound, *covered, *copied]
+
+
+def _nothing_at(place: str) -> tuple[str, ...]:
+    return ("--size", "4096", "--tmpfs", place, "--remount-ro", place)
 
 
 def _environment(plan: Plan) -> list[str]:

@@ -7,12 +7,12 @@ person's own decoding on the command line has no box: the code is ours or theirs
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gpu_workers.sandbox import lean
 from gpu_workers.sandbox.limits import Limits
-from gpu_workers.sandbox.plan import IN, Bind, Plan
+from gpu_workers.sandbox.plan import IN, Bind, Devices, Plan
 from gpu_workers.sandbox.residue import settle
 from gpu_workers.sandbox.runtime import interpreter, packages, python
 
@@ -23,11 +23,14 @@ DECODE_S = 3600.0  # of one processor, at most; the phase that reads the frames 
 
 @dataclass(frozen=True)
 class DecoderSide:
-    """`agent` is a family's name and the file of its decoding agent. `box_mb` is 0 for a plain process."""
+    """`agent` is a family's name and the file of its decoding agent. `box_mb` is 0 for a plain process, `devices` are
+    what a box is given.
+    """
 
     model: Path | None = None
     agent: tuple[str, Path] | None = None
     box_mb: int = 0
+    devices: Devices = field(default_factory=Devices)
 
     def command(self, threads: int, ready: int) -> list[str]:
         """For a plain process; `ready` is the descriptor on which it says so."""
@@ -40,7 +43,8 @@ class DecoderSide:
         options = self._options(threads, ready, self.model and Path(MODEL), self.agent and Path(AGENT))
         program = f"from {MODULE}.__main__ import main; sys.exit(main())"
         plan = Plan(command=interpreter(program, *options), binds=(*python(), *packages(), *binds), threads=threads,
-                    limits=Limits(memory_mb=self.box_mb, limit_s=DECODE_S))
+                    limits=Limits(memory_mb=self.box_mb, limit_s=DECODE_S, private_memory=not self.devices.nodes),
+                    devices=self.devices)
         return replace(plan, usr=lean.usr(), hidden=lean.hidden()) if self.agent else plan
 
     def settle(self) -> None:

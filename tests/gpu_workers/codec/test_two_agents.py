@@ -11,6 +11,9 @@ import pytest
 
 from gpu_workers.codec.decoder.container import Reader
 from gpu_workers.codec.phases import DECODING_AGENT, ENCODING_AGENT
+from gpu_workers.codec.two_agents import frozen_model
+from gpu_workers.machine import MachineLock
+from gpu_workers.phase import Box, Refuse
 from gpu_workers.rerun import rerun
 from lab import bundle
 from lab.backend import Backend, open_backend
@@ -70,6 +73,16 @@ def test_the_documented_codec_is_trained_frozen_coded_and_scored(bench: Bench) -
     beside = store.fetch(weights).stat().st_size + len(printed()[DECODING_AGENT].encode())
     assert scores.mean["model_mb"] == pytest.approx(beside / 1e6)
     assert scores.mean["decoder_teraops_frame"] is None, "nobody of ours has counted a candidate's network"
+
+
+def test_weights_with_an_endless_header_are_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes((66_000_000).to_bytes(8, "little") + b"{}")
+    spec = Spec(track="codec", family="candidate", params={}, clips="", seed=1, protocol=1)
+    box = Box(spec, (), {f"train/{path.name}": path}, tmp_path, 1, False, MachineLock(tmp_path / "lock"), 30.0,
+              lambda **_: None)
+    with pytest.raises(Refuse, match="66000000 bytes"):
+        frozen_model(box)
 
 
 def test_an_agent_that_loses_its_way_ends_with_its_own_reason(bench: Bench) -> None:
