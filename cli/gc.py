@@ -85,6 +85,7 @@ def marks(lab: Backend) -> Marks:
         roots |= {sets.explore, sets.confirm}
     except NotFound:  # no footage yet
         pass
+    roots |= {idea.code for idea in lab.ledger.office.ideas() if idea.code}
     reports = lab.ledger.office.reports(limit=100_000)
     return sweep.mark(lab.ledger.all_experiments(), reports, _treasured(lab), roots, sweep.footage_of(lab.store))
 

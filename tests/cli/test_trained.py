@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lab.control import Idea
 from lab.experiment import Outcome
 from support.reported import ReportedLab, scores
 
@@ -59,3 +60,17 @@ def test_original_stands_left_of_decoded_in_one_picture(lab: ReportedLab, tmp_pa
 def test_without_pictures_that_is_said(lab: ReportedLab, said: Said) -> None:
     id = lab.trained(CLAIMS, Outcome(verdict="failed", reason="diverged"))
     assert "left no pictures" in said("experiments", "show", id, "--pictures", "pics", code=2)
+
+
+def test_a_sweep_keeps_the_weights_of_the_front_and_code_that_waits(
+        lab: ReportedLab, monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
+    monkeypatch.setattr("cli.gc.LEADERS", 1)
+    best = lab.trained(CLAIMS, Outcome(verdict="success", scores=scores(0.5, 37.0)))
+    beaten = lab.trained(CLAIMS, Outcome(verdict="partial", scores=scores(0.9, 33.0)))
+    code = lab.backend.store.put_bytes(b"a bundle")
+    lab.ledger.office.add_idea(Idea(key="mine", family="candidate", params={}, code=code), op_id="idea")
+    said("gc", "--grace-h", "0", "--quota-gb", "0")
+    left = {id: lab.ledger.experiment(id).checkpoints["train"].outputs["weights.safetensors"] for id in (best, beaten)}
+    assert lab.backend.store.has(left[best])
+    assert not lab.backend.store.has(left[beaten])
+    assert lab.backend.store.has(code)

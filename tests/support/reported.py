@@ -96,7 +96,7 @@ class ReportedLab:
         spec = msgspec.structs.replace(given.spec, family="restore", params=params, limit=limit)
         id, fence = self.lab.start(experiment(given.id, spec, designer="evolution"))
         left = {"training.json": self.backend.store.put_bytes(msgspec.json.encode(claims)),
-                "weights.safetensors": self.backend.store.put_bytes(b"weights")}
+                "weights.safetensors": self.backend.store.put_bytes(f"weights of {id}".encode())}
         self.ledger.checkpointed(id, fence, "train", Checkpoint(outputs=left, done=True, seconds=12.5),
                                  op_id=self.lab.op())
         self.lab.finish(id, fence, outcome)

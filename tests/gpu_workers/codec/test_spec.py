@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gpu_workers.codec.anchors import X265_LADDER
 from gpu_workers.codec.spec import TRACK
 from gpu_workers.codec.summary import ClipScores, summarise
-from lab.experiment import Scores, Spec
+from lab.experiment import Scores, Spec, TrainingLimit
 from lab.space import problems, sample
 
 SPEC = Spec(track="codec", family="classic", params={}, clips="c" * 64, seed=0, protocol=1)
@@ -74,6 +74,19 @@ def test_phases_see_only_what_they_declare() -> None:
     from_encode = {name for name in score.inputs if name.startswith("encode/")}
     assert from_encode == {f"encode/{name}" for name in encode.outputs}
     assert "scores.json" in score.outputs
+
+
+def test_weights_are_frozen_before_any_footage_that_is_scored_is_bound() -> None:
+    """The worker stores what `train` leaves under its hash, and only then lays out the next phase's inputs."""
+    generic = replace(SPEC, family="restore", params={"mode": "generic"}, limit=TrainingLimit(steps=5))
+    train, encode, score = TRACK.phases(generic)
+    assert [name for name in train.inputs if name.startswith("clips:")] == ["clips:train"]
+    assert TRACK.model in {f"train/{name}" for name in train.outputs}
+    assert TRACK.training in {f"train/{name}" for name in train.outputs}
+    for later in (encode, score):
+        assert TRACK.model in later.inputs
+        assert "clips:train" not in later.inputs
+    assert [phase.name for phase in TRACK.phases(SPEC)] == ["encode", "score"], "classic families train nothing"
 
 
 def test_the_track_is_found_by_its_entry_point() -> None:
