@@ -48,7 +48,7 @@ class Ending(msgspec.Struct, frozen=True):
             f"it was ended by {self.ended}": self.ended,
             f"it took {self.peak_mb:.0f} MB": self.peak_mb > 1024,
             "a frame had another shape than announced": self.wrong_shape,
-            f"{self.frames} frames came of {self.announced}, and no error": self.error is None
+            f"{self.frames} frames came of {self.announced}, and no error": self.error is None and not self.crash
             and self.announced not in (0, self.frames),
             f"the error is no line: {self.error!r}": self.error is not None
             and (not self.error.strip() or "\n" in self.error),

@@ -47,7 +47,7 @@ class Coding(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def from_bytes(cls, data: bytes) -> Coding:
         try:
             coding = msgspec.msgpack.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # the second for a text that is none
             raise BadStream(f"the stream does not say how it was coded: {error}") from None
         if min(coding.width, coding.height) < 1 or coding.width * coding.height > MAX_PIXELS:
             raise BadStream(f"the stream has no valid coded size: {coding.width}x{coding.height}")
@@ -84,9 +84,13 @@ def decode(chunks: Iterable[Chunk], info: DecodeInfo, model: Path | None) -> Ite
 
 
 def open_decoder(coding: Coding, threads: int) -> VideoCodecContext:
-    """A decoder that refuses pictures much larger than those announced before it allocates any."""
+    """A decoder that refuses pictures much larger than those announced before it allocates any. Raises BadStream for
+    parameter sets that it cannot take."""
     most_pixels = (coding.width + _MARGIN) * (coding.height + _MARGIN)
-    return _open(coding.codec, coding.extradata, threads, most_pixels)
+    try:
+        return _open(coding.codec, coding.extradata, threads, most_pixels)
+    except av.error.FFmpegError as error:
+        raise _refused(coding.codec, error) from None
 
 
 def _open(codec: Codec, extradata: bytes, threads: int, most_pixels: int = MAX_PIXELS) -> VideoCodecContext:
@@ -116,7 +120,11 @@ def contents(decoder: VideoCodecContext, chunk: Chunk | None, coding: Coding) ->
         for raw in decoder.decode(None if chunk is None else _packet(chunk.data)):
             yield _content(raw, coding)
     except av.error.FFmpegError as error:
-        raise BadStream(f"the {coding.codec} decoder refuses the stream: {error.strerror}") from None
+        raise _refused(coding.codec, error) from None
+
+
+def _refused(codec: Codec, error: av.error.FFmpegError) -> BadStream:
+    return BadStream(f"the {codec} decoder refuses the stream: {error.strerror}")
 
 
 def _packet(data: bytes) -> av.Packet[Stream]:
