@@ -242,7 +242,7 @@ class _Process:
     def _told_failure(self) -> Failure:
         try:
             told = msgspec.json.decode(read_plain(self._out, FAILURE_FILE, 4096), type=Failure)
-        except (NotCollected, msgspec.DecodeError):
+        except (NotCollected, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return Failure(reason="crash", detail="the phase said that it failed, and did not say why")
         return Failure(reason=told.reason, detail=told.detail[:1000])
 

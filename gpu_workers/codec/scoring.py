@@ -59,7 +59,7 @@ def _records(path: Path, clips: Collection[str]) -> dict[str, EncodeRecord]:
     """What the phase `encode`, which nobody trusts, wrote of its own costs."""
     try:
         records = msgspec.json.decode(path.read_bytes(), type=dict[str, EncodeRecord])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refuse("bad_output", f"{RECORDS} cannot be read: {error}") from error
     if missing := set(clips) - records.keys():
         raise Refuse("bad_output", f"{RECORDS} lacks {', '.join(sorted(missing))}")

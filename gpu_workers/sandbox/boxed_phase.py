@@ -163,7 +163,7 @@ class BoxedPhase:
         """What it says of its failure. Code from outside may blame itself, and not us."""
         try:
             told = msgspec.json.decode(read_plain_at(self._box.inside.out, FAILURE_FILE, 4096), type=Failure)
-        except (NotCollected, msgspec.DecodeError):
+        except (NotCollected, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return Failure(reason="crash", detail="the phase said that it failed, and did not say why")
         ours = told.reason == "harness_fault" and self._request.spec.code
         return Failure(reason="crash" if ours else told.reason, detail=told.detail[:1000])

@@ -66,6 +66,7 @@ def test_a_phase_that_works_is_done_and_its_claims_and_log_are_kept_apart(tmp_pa
     ("refuse", "bad_output", "line gave 3 frames of 4"),
     ("crash", "crash", "KeyError: 'lost'"),
     ("exhaust", "memory", "out of memory"),
+    ("fail_in_no_words", "crash", "the phase said that it failed, and did not say why"),
 ])
 def test_a_failure_has_its_reason(tmp_path: Path, entry: str, reason: str, detail: str) -> None:
     end = finish(start(entry, tmp_path))

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from gpu_workers.phase import Box, Refuse
+from gpu_workers.phase import FAILURE_FILE, REFUSED, Box, Refuse
 
 STUBBORN = """
 import os, signal, sys, time
@@ -126,3 +126,8 @@ def leave_once_and_wait(box: Box) -> None:
 
 def blame_the_house(box: Box) -> None:
     raise Refuse("harness_fault", "the original cannot be read")
+
+
+def fail_in_no_words(box: Box) -> None:
+    (box.out / FAILURE_FILE).write_bytes(b'{"reason":"\xf6"}')
+    os._exit(REFUSED)

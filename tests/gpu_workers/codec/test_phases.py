@@ -207,7 +207,7 @@ def test_parameters_outside_the_space_are_refused_with_the_name(bench: Bench) ->
 
 def test_what_encode_says_of_itself_is_not_trusted_to_be_readable(bench: Bench, tmp_path: Path) -> None:
     bench.run("encode")
-    for said in (b"{", b"{}", b'{"drive": {"frames": "many"}}'):
+    for said in (b"{", b"{}", b'{"drive": {"frames": "many"}}', b'{"\xf6": 1}', b"[" * 9999):
         (tmp_path / "encode" / "encode.json").write_bytes(said)
         failure = bench.run("score")
         assert failure is not None

@@ -78,6 +78,7 @@ def test_code_from_outside_cannot_blame_the_house(tmp_path: Path) -> None:
     assert ended(blames_us).reason == "harness_fault", "an original that cannot be read is ours"
     outside = run("blame_the_house", tmp_path / "outside", spec=msgspec.structs.replace(SPEC, code="c" * 64))
     assert ended(outside).reason == "crash"
+    assert ended(run("fail_in_no_words", tmp_path / "mute")).reason == "crash"
 
 
 def test_without_a_sandbox_code_from_outside_is_refused_and_may_run_elsewhere(tmp_path: Path) -> None:
