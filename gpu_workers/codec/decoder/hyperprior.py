@@ -107,12 +107,13 @@ def split(data: bytes, frames: int, video: VideoInfo) -> tuple[int, list[tuple[t
 
 
 def graphs(stream: Path, model: Path | None) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Everything of a network that one frame costs, in one piece: to count it."""
+    """Everything of a network that one frame costs, in one piece: to count it. Of frames that are coded together, so
+    many of so much less width are one."""
     torch: Any = import_module("torch")
     loaded = load_model(model)
     with stream.open("rb") as file:
         video = video_info(Reader(file).header)
-    rows, columns = -(-video.height // BLOCK), -(-video.width // BLOCK)
+    rows, columns = -(-video.height // BLOCK), -(-video.width // (BLOCK * loaded.shape.frames))
     weights, decoder, shape = tensors(loaded.weights), hyper_decoder(loaded), loaded.shape
 
     def whole(hyper: Any, latents: Any, planes: Any) -> None:

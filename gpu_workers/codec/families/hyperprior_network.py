@@ -58,7 +58,7 @@ class Network(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         models: Any = import_module("compressai.entropy_models")
         self.shape = shape
-        self.plane_weights = plane_weights(chroma)
+        self.register_buffer("plane_weights", plane_weights(chroma), persistent=False)
         make = (Dct16, Gdn)[shape.transform == "gdn"]
         self.transform = make(shape, price, self.plane_weights)
         self.hyper_analysis = HyperAnalysis(shape)
@@ -71,14 +71,18 @@ class Network(torch.nn.Module):  # type: ignore[misc]
     def forward(self, planes: Any) -> tuple[Any, Any]:
         """Planes (n, frames, 6, rows, columns) → (bits of each crop, mean squared error of each plane and crop)."""
         y = self.analysis(planes)
-        z = self.hyper(y)
-        _, hyper_likelihoods = self.hyper_prior(z)
-        scales, means = self.hyper_decoder(straight(z.round().clamp(-MOST_HYPER, MOST_HYPER), z))
-        means = means / EIGHTHS
-        _, likelihoods = self.prior(y, scale_of(scales), means)
-        restored = self.synthesis(means + straight((y - means).round(), y - means))
-        bits = sum(-one.log2().sum(dim=(1, 2, 3)) for one in (hyper_likelihoods, likelihoods))
-        return bits, (restored - planes).square().mean(dim=(1, 3, 4))
+        bits, coded = self.coded(y.float(), self.hyper(y).float())
+        return bits, (self.synthesis(coded).float() - planes).square().mean(dim=(1, 3, 4))
+
+    def coded(self, y: Any, z: Any) -> tuple[Any, Any]:
+        """The bits of latents and hyper-latents, and the latents as they are decoded: in fp32 on every device."""
+        with torch.autocast(y.device.type, enabled=False):
+            _, hyper_likelihoods = self.hyper_prior(z)
+            scales, means = self.hyper_decoder(straight(z.round().clamp(-MOST_HYPER, MOST_HYPER), z))
+            means = means / EIGHTHS
+            _, likelihoods = self.prior(y, scale_of(scales), means)
+            bits = sum(-one.log2().sum(dim=(1, 2, 3)) for one in (hyper_likelihoods, likelihoods))
+            return bits, means + straight((y - means).round(), y - means)
 
     def analysis(self, planes: Any) -> Any:
         return self.transform.analysis(planes)

@@ -32,6 +32,7 @@ TOLD_EVERY = 10
 EXPLODED = 100.0  # times the loss at the start
 _PEAK = 255.0
 _SEED_STRIDE = 1_000_003
+_COUNT = "step"  # Adam's own, which stays on the processor
 Clock = Callable[[], float]
 
 
@@ -64,6 +65,7 @@ class Training:
     def __init__(self, shape: Shape, info: TrainInfo, pool: Pool, batch: int) -> None:
         self._torch: Any = import_module("torch")
         self._device = "cuda" if self._torch.cuda.is_available() else "cpu"
+        self._torch.backends.cudnn.allow_tf32 = False  # its 10 bit would round the hyper-decoder's whole numbers
         self._pool, self._batch, self._seed = pool, batch, info.seed
         self._price = float(info.params["price"]) * _PEAK**2
         self._rate = float(info.params["rate"])
@@ -112,14 +114,15 @@ class Training:
     def load(self, path: Path) -> None:
         """Raises UserError for a checkpoint of another training."""
         try:
-            state = import_module("safetensors.torch").load_file(path, device=self._device)
+            state = import_module("safetensors.torch").load_file(path)
             own = self.network.state_dict()
             for name, one in own.items():
                 one.copy_(state[f"network.{name}"])
             for name, parameter in self._named.items():
                 prefix = f"adam.{name}."
-                self._adam.state[parameter] = {key.removeprefix(prefix): value for key, value in state.items()
-                                               if key.startswith(prefix)}
+                found = {key.removeprefix(prefix): one for key, one in state.items() if key.startswith(prefix)}
+                self._adam.state[parameter] = {part: one if part == _COUNT else one.to(self._device)
+                                               for part, one in found.items()}
             step, self.used_s, self.first_loss = state["at"].tolist()
             self.step = int(step)
         except Exception as error:  # safetensors has no narrower error that covers a bad file

@@ -19,9 +19,11 @@ from gpu_workers.codec.decoder.hyperprior_latents import Synthesis
 from gpu_workers.codec.decoder.hyperprior_model import Shape
 from gpu_workers.codec.families import hyperprior
 from gpu_workers.codec.families.hyperprior_data import Pool
+from gpu_workers.codec.families.hyperprior_network import Network
 from gpu_workers.codec.families.hyperprior_space import SPACE
-from gpu_workers.codec.families.hyperprior_train import Training
+from gpu_workers.codec.families.hyperprior_train import Training, learn
 from lab.errors import Diverged, UserError
+from lab.experiment import TrainingLimit
 from lab.space import problems, sample
 from support.hyperprior import (
     PARAMS,
@@ -135,6 +137,37 @@ def test_a_training_that_explodes_says_so(tmp_path: Path) -> None:
         training.network.transform.back.fill_(float("nan"))
     with pytest.raises(Diverged, match="the loss became nan"):
         training.one(0.2)
+
+
+def test_low_precision_leaves_the_entropy_models_as_they_are() -> None:
+    torch.manual_seed(0)
+    network = Network(SMALL, 0.01, 1.0)
+    y, z = torch.randn(1, SMALL.latents, 8, 8), torch.randn(1, SMALL.hyper_latents, 2, 2) * 4
+    results = []
+    for lower in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=lower):
+            results.append(network.coded(y, z))
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_limit_in_seconds_counts_on_from_those_that_were_used(tmp_path: Path) -> None:
+    now = [0.0]
+
+    def tick() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    limit = TrainingLimit(seconds=6.0)
+    told: list[int] = []
+    kept = tmp_path / "kept.safetensors"
+    first = msgspec.structs.replace(train_info(tmp_path, 0), limit=limit, checkpoint_s=0.0, checkpoint=lambda path: (
+        told.append(1), shutil.copyfile(path, kept) if len(told) == 4 else None))
+    learn(footage(), first, SMALL, tick)
+    again = msgspec.structs.replace(first, resume=kept, checkpoint=lambda path: told.append(2))
+    learn(footage(), again, SMALL, tick)
+    assert (told.count(1), told.count(2)) == (6, 2)
 
 
 def test_crops_are_a_function_of_seed_and_step() -> None:
