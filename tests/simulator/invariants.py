@@ -169,6 +169,7 @@ class Checker:
             self._holds(2, attempt.reservation not in self._paid, f"{attempt.reservation} pays two attempts")
             self._paid[attempt.reservation] = (new.id, new.fence)
             self._holds(3, len(new.attempts) == len(old.attempts) + 1, f"{new.id} has no new attempt")
+            self._holds(4, old.silences < LOST_LIMIT, f"{new.id} runs again after {old.silences} silent ends in a row")
             self.beat((new.id, new.fence))
         if old.state == "running":
             self._left_running(change, new)
