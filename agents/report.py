@@ -17,7 +17,7 @@ MOST_FRONT, MOST_FAILURES, MOST_METRICS = 8, 4, 8
 
 def compose(data: ReportData) -> tuple[str, str]:
     """(subject, text)."""
-    lines = [*_first_three(data), "", shortened(f"{moment(data.now)}, {data.why}", COLUMNS)]
+    lines = [*_first_three(data), "", *wrap(plain(f"{moment(data.now)}, {data.why}"), COLUMNS)]
     sections = {
         "Status": [data.lab.daemon, *_running(data)],
         "Best so far": _best(data),

@@ -36,6 +36,13 @@ def test_the_subject_says_lab_best_and_spent(lab: ReportedLab) -> None:
     assert composed(lab)[0] == "tree: e00001 meets 2 of 3 goals (not confirmed yet); $0.5000 spent"
 
 
+def test_a_long_reason_is_told_to_its_end(lab: ReportedLab) -> None:
+    why = "hourly; no daemon ran from 2026-11-30 12:30 UTC to 2026-11-30 15:30 UTC"
+    _, text = composed(lab, why)
+    assert why in " ".join(text.split())
+    assert max(len(line) for line in text.splitlines()) <= COLUMNS
+
+
 def test_an_empty_lab_says_so_instead_of_numbers(lab: ReportedLab) -> None:
     _, text = composed(lab)
     assert "nothing is measured yet" in text
