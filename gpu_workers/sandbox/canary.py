@@ -20,6 +20,7 @@ import msgspec
 from gpu_workers.phase import PhaseRequest
 from gpu_workers.runner import ProcessRunner, Runner
 from gpu_workers.sandbox.box import Box, SandboxFault, bubblewrap
+from gpu_workers.sandbox.bytecode import compile_needs
 from gpu_workers.sandbox.limits import Limits
 from gpu_workers.sandbox.plan import Plan
 from gpu_workers.sandbox.runner import BoxRunner
@@ -42,7 +43,10 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 
 def runner_here() -> Runner:
     """Boxes where they hold; else plain processes, which refuse code from outside."""
-    return BoxRunner() if sandbox_here().works else ProcessRunner()
+    if not sandbox_here().works:
+        return ProcessRunner()
+    compile_needs(_tracks())
+    return BoxRunner()
 
 
 @cache
