@@ -32,8 +32,8 @@ class Person(Process):
         self._ops = count(1)
 
     def act(self) -> None:
-        self.world.rng.choice((self._pause, self._cancel, self._cancel, self._budget, self._settings, self._settings,
-                               self._settings, self._stop, self._idea, self._idea, self._report))()
+        self.world.rng.choice((self._pause, self._cancel, self._cancel, self._budget, self._settings, self._stop,
+                               self._idea, self._idea, self._report))()
 
     def say(self, what: Callable[..., Any], *given: Any, **named: Any) -> None:
         """With one op_id, again until it is answered, as the command line does."""
@@ -57,6 +57,10 @@ class Person(Process):
     def push(self, text: str) -> None:
         self.say(self._ledger.office.push_settings, text)
 
+    def change_terms(self) -> None:
+        """Another lease time from now on; those who work keep theirs."""
+        self.push(self.world.settings_text(lease_s=self.world.rng.choice((LEASE_S, 3 * LEASE_S))))
+
     def _pause(self) -> None:
         self.say(self._ledger.office.set_control, paused=True)
         self.world.later(self.resume, 300.0)
@@ -75,8 +79,7 @@ class Person(Process):
         self.world.later(self.raise_budget, 600.0)
 
     def _settings(self) -> None:
-        texts = [self.world.settings_text(lease_s=lease_s) for lease_s in (LEASE_S, 3 * LEASE_S)]
-        self.push(self.world.rng.choice((*texts, "[limits]\nworkers = 0\n", "[nonsense]\n")))
+        self.push(self.world.rng.choice((self.world.settings_text(), "[limits]\nworkers = 0\n", "[nonsense]\n")))
 
     def _idea(self) -> None:
         rng, known = self.world.rng, sorted(self.world.checker.experiments)

@@ -32,6 +32,7 @@ HOUR_S = 3600.0
 GRAIN_S = 5.0  # a process that asks to be called again soon is called this much later: nothing looks faster here
 START = 1_795_996_800.0  # 2026-11-30T00:00 UTC, a day before a month ends
 PATIENCE_S = 3 * HOUR_S  # of virtual time, for everything to end once the faults have stopped
+TERMS_S = 200.0  # mean seconds between two changes of the lease time
 TAIL = 400  # lines of the log that are kept to be read
 
 
@@ -187,6 +188,7 @@ class World:
                            (rhythm.daemon_killed, self._kill_daemon), (rhythm.power_cut, self._cut_power),
                            (rhythm.suspended, self._suspend), (rhythm.clock_jumps, self._jump_clock),
                            (rhythm.cut_off, self._cut_off), (rhythm.person, self.person.act),
+                           (TERMS_S, self.person.change_terms),
                            (rhythm.meddler, self.meddler.act), (rhythm.rival, self._rival)):
             if mean < float("inf"):
                 self._every(mean, what)
