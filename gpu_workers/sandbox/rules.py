@@ -21,11 +21,14 @@ PROGRAMS = ("names", "arguments", "cpu")
 LOW_32_BITS = 0xFFFFFFFF  # all that the kernel looks at in these arguments
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # <asm-generic/ioctls.h>: type into a terminal
 AF_UNIX = 1
+# <linux/fcntl.h>: locks (also of ranges and of open files), what tells of them, and what tells or wakes by a signal
+SET_LOCK, ASK_LOCK, TELL = (6, 7, 37, 38), (5, 36), (10, 1024, 1026)
+EVICT = (20, 21, 25)  # <linux/mman.h>, MADV_COLD, MADV_PAGEOUT and MADV_COLLAPSE: they move pages that others read
 NEW_NAMESPACES = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)  # CLONE_NEW*
 
 _ALLOWED = """
 read write readv writev pread64 pwrite64 preadv pwritev pwritev2 open openat openat2 creat close close_range lseek dup
-dup2 dup3 pipe pipe2 fcntl flock fsync fdatasync sync_file_range ftruncate truncate fallocate copy_file_range sendfile
+dup2 dup3 pipe pipe2 fcntl fsync fdatasync sync_file_range ftruncate truncate fallocate copy_file_range sendfile
 ioctl
 stat fstat lstat newfstatat statx access faccessat faccessat2 getdents getdents64 getcwd chdir fchdir rename renameat
 renameat2 mkdir mkdirat rmdir unlink unlinkat link linkat symlink symlinkat readlink readlinkat chmod fchmod fchmodat
@@ -39,8 +42,8 @@ futex_waitv sched_yield sched_getaffinity sched_getparam sched_getscheduler sche
 sched_get_priority_min sched_getattr sched_rr_get_interval getpriority setpriority ioprio_get prctl arch_prctl capget
 getuid geteuid getgid getegid getgroups getresuid getresgid prlimit64 getrlimit setrlimit getrusage times uname sysinfo
 getcpu getrandom
-clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time alarm getitimer setitimer timer_create
-timer_settime timer_gettime timer_getoverrun timer_delete timerfd_create timerfd_settime timerfd_gettime
+clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time alarm getitimer setitimer
+timerfd_create timerfd_settime timerfd_gettime
 rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend rt_sigqueueinfo rt_tgsigqueueinfo
 sigaltstack pause restart_syscall signalfd signalfd4 eventfd eventfd2
 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_wait epoll_pwait epoll_pwait2
@@ -59,12 +62,13 @@ mknod mknodat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr
 setuid setgid setreuid setregid setresuid setresgid setgroups setfsuid setfsgid capset quotactl quotactl_fd syslog
 mbind set_mempolicy set_mempolicy_home_node migrate_pages move_pages sched_setaffinity sched_setscheduler
 sched_setparam sched_setattr ioprio_set
-shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl
+shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl timer_create
 mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr fanotify_init fanotify_mark
 """
 
 ALLOWED, REFUSED = tuple(_ALLOWED.split()), tuple(_REFUSED.split())
-IGNORED = ("fadvise64", "readahead")  # advice on the page cache: a channel between phases; succeeds, and does nothing
+# Succeed, and do nothing: advice on the page cache, and locks on files that other boxes read too, are channels.
+IGNORED = ("fadvise64", "readahead", "flock")
 NO_SUCH_FLAG = ("preadv2",)  # RWF_NOWAIT tells what lies in the page cache; the C library then takes preadv
 
 
@@ -98,7 +102,11 @@ def _rules(name: str, seccomp: Any) -> list[tuple[Any, ...]]:
     spaces = [(refused, "clone", seccomp.Arg(0, masked, flag, flag)) for flag in NEW_NAMESPACES]
     families = [(seccomp.ERRNO(errno.EAFNOSUPPORT), call, seccomp.Arg(0, seccomp.NE, AF_UNIX))
                 for call in ("socket", "socketpair")]
-    return [*typing, *spaces, *families]
+    locks = [(answer, "fcntl", seccomp.Arg(1, masked, LOW_32_BITS, command))
+             for answer, commands in ((seccomp.ERRNO(0), SET_LOCK), (refused, (*ASK_LOCK, *TELL)))
+             for command in commands]
+    pages = [(seccomp.ERRNO(errno.EINVAL), "madvise", seccomp.Arg(2, masked, LOW_32_BITS, advice)) for advice in EVICT]
+    return [*typing, *spaces, *families, *locks, *pages]
 
 
 def path(name: str, machine: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import json
 import mmap
 import os
@@ -31,13 +32,14 @@ AF_ALG, AF_VSOCK = 38, 40
 TIOCSTI = 0x5412
 STRIDE_BYTES = 256 << 10  # between two pages that carry a bit: farther than the kernel reads ahead
 PR_SET_DUMPABLE = 4
+TIMER_CREATE, TIMER_SETTIME = (222, 223) if platform.machine() == "x86_64" else (107, 110)
 CALLS = {  # <asm/unistd_64.h>; arguments that are valid where nothing forbids the call
     "ptrace": 101, "process_vm_readv": 310, "pidfd_getfd": 438, "kcmp": 312,
     "unshare": 272, "setns": 308, "mount": 165, "chroot": 161, "pivot_root": 155, "open_tree": 428,
     "open_by_handle_at": 304, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323, "io_uring_setup": 425,
     "keyctl": 250, "add_key": 248, "shmget": 29, "semget": 64, "msgget": 68, "mq_open": 240, "mknod": 133,
     "personality": 135, "setuid": 105, "kexec_load": 246, "init_module": 175, "setxattr": 188,
-    "sched_setaffinity": 203, "memfd_create": 319, "mincore": 27, "preadv2": 327, "clone3": 435,
+    "sched_setaffinity": 203, "memfd_create": 319, "mincore": 27, "preadv2": 327, "clone3": 435, "timer_create": 222,
 }
 _over = threading.Event()
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -82,6 +84,9 @@ def _others(box: Box) -> dict[str, str]:
         "kill 1": _answer(lambda: os.kill(1, signal.SIGKILL)),
         "stop 1": _answer(lambda: os.kill(1, signal.SIGSTOP)),
         "advice": str(os.posix_fadvise(os.open("/code/lab/errors.py", os.O_RDONLY), 0, 0, os.POSIX_FADV_DONTNEED)),
+        "evict": _evict("/code/lab/errors.py"),
+        "watch a folder": _answer(lambda: fcntl.fcntl(os.open("/code/lab", os.O_RDONLY), fcntl.F_NOTIFY, 1)),
+        "own signal": _answer(lambda: fcntl.fcntl(os.pipe()[0], 10, signal.SIGCONT)),
         "pipe": _answer(lambda: os.mkfifo("/out/pipe")),
         "device": _answer(lambda: os.mknod("/out/device", stat.S_IFCHR | 0o600, os.makedev(1, 3))),
         "huge file": _answer(lambda: os.truncate(_made("/out/huge"), 1 << 40)),
@@ -167,6 +172,45 @@ def fight_a_freeze(box: Box) -> None:
             box.progress(lives=1)
 
 
+def wake_by_a_timer(box: Box) -> None:
+    """Whatever stops it, the kernel itself sends it on its way again."""
+    signal.signal(signal.SIGCONT, lambda *_: None)
+    timer, event = ctypes.c_int(), struct.pack("<qii48x", 0, signal.SIGCONT, 0)
+    _libc.syscall(TIMER_CREATE, time.CLOCK_MONOTONIC, event, ctypes.byref(timer))
+    _libc.syscall(TIMER_SETTIME, timer, 0, struct.pack("<4q", 0, 50_000_000, 0, 50_000_000), None)
+    step = 0
+    while True:
+        step += 1
+        box.progress(step=step)
+        time.sleep(0.01)
+
+
+def hold_locks(box: Box) -> None:
+    """Sends bits to a box that runs beside it: a lock for each 1, on a file that both may only read."""
+    with open(box.inputs["library"], "rb") as file:
+        for at, bit in enumerate(str(box.spec.params["bits"])):
+            if bit == "1":
+                fcntl.fcntl(file, fcntl.F_SETLK, _range_lock(fcntl.F_RDLCK, at))
+        fcntl.flock(file, fcntl.LOCK_EX)
+        box.progress(holds=1)
+        time.sleep(3600)
+
+
+def find_locks(box: Box) -> None:
+    """Receives them; `whole` is the lock on the file as a whole, `none` where nothing is told."""
+    with open(box.inputs["library"], "rb") as file:
+        whole = _answer(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        bits = ""
+        for at in range(len(str(box.spec.params["bits"]))):
+            try:
+                told = fcntl.fcntl(file, fcntl.F_GETLK, _range_lock(fcntl.F_WRLCK, at))
+            except OSError:
+                bits = "none"
+                break
+            bits += "01"[struct.unpack_from("<h", told)[0] != fcntl.F_UNLCK]
+    _leave(box, {"whole": whole, "bits": bits})
+
+
 def leave_badly(box: Box) -> None:
     """An output under each name that is something else than a plain file."""
     out = box.out
@@ -246,6 +290,15 @@ def _in_child(attempt: Callable[[], int]) -> str:
         os._exit(0 if attempt() >= 0 else ctypes.get_errno())
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return signal.Signals(-code).name if code < 0 else errno.errorcode.get(code, "done")
+
+
+def _range_lock(kind: int, at: int) -> bytes:
+    return struct.pack("<hh4xqqi4x", kind, os.SEEK_SET, at, 1, 0)  # struct flock of <fcntl.h>
+
+
+def _evict(path: str) -> str:
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as pages:
+        return _answer(lambda: pages.madvise(21))  # MADV_PAGEOUT, <linux/mman.h>
 
 
 def _connect(address: str) -> str:

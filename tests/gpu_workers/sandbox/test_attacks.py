@@ -91,7 +91,7 @@ def test_7_nothing_is_shared_between_phases(cheap: Attack, tmp_path: Path) -> No
     ("io_uring_setup", "EPERM"), ("keyctl", "EPERM"), ("add_key", "EPERM"), ("kexec_load", "EPERM"),
     ("init_module", "EPERM"), ("personality", "EPERM"), ("setuid", "EPERM"), ("setxattr", "EPERM"),
     ("sched_setaffinity", "EPERM"), ("memfd_create", "ENOSYS"), ("mincore", "ENOSYS"), ("preadv2", "ENOTSUP"),
-    ("x32", "SIGSYS"),  # 11
+    ("timer_create", "EPERM"), ("x32", "SIGSYS"),  # 11
 ])
 def test_8_to_11_a_call_that_is_not_allowed_is_refused(cheap: Attack, call: str, answer: str) -> None:
     assert cheap.told[call] == answer
@@ -137,6 +137,25 @@ def test_22_the_first_process_cannot_be_ended_from_inside(cheap: Attack) -> None
 
 def test_26_no_pipe_and_no_device_can_be_made(cheap: Attack) -> None:
     assert cheap.told["pipe"] == cheap.told["device"] == "EPERM"
+
+
+def test_no_page_is_evicted_and_no_folder_watched_that_other_boxes_read(cheap: Attack) -> None:
+    assert cheap.told["evict"] == "EINVAL"
+    assert cheap.told["watch a folder"] == cheap.told["own signal"] == "EPERM"
+
+
+def test_no_lock_in_one_box_is_seen_in_another(tmp_path: Path) -> None:
+    """Two boxes that run beside one another, and may only read the file."""
+    (tmp_path / "library").write_bytes(b"x" * 64)
+    told = {"params": {"bits": "1011001110001111"}, "inputs": {"library": str(tmp_path / "library")}}
+    sender = start("hold_locks", tmp_path / "sender", **told)  # type: ignore[arg-type]
+    try:
+        while not sender.progress():
+            assert sender.poll() is None
+        found = attack("find_locks", tmp_path / "receiver", **told).told  # type: ignore[arg-type]
+        assert found == {"whole": "done", "bits": "none"}
+    finally:
+        sender.kill()
 
 
 def test_everything_that_a_box_tells_of_its_place_is_the_same_everywhere(cheap: Attack) -> None:

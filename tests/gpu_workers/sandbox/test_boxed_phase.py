@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -153,11 +154,16 @@ def test_a_timed_phase_has_the_machine_alone(tmp_path: Path) -> None:
     assert Seat(tmp_path / "machine", alone=False).taken(), "its end gives the machine back"
 
 
-def test_a_box_stands_still_while_somebody_has_the_machine_alone_and_then_goes_on(tmp_path: Path) -> None:
-    running = run("count", tmp_path / "out")
+@pytest.mark.parametrize(("begin", "entry", "lock"), [
+    (run, "count", "machine"),
+    (start, "wake_by_a_timer", "machine.lock"),  # the kernel itself would send it on its way again
+])
+def test_a_box_stands_still_while_somebody_has_the_machine_alone_and_then_goes_on(
+        tmp_path: Path, begin: Callable[[str, Path], Running], entry: str, lock: str) -> None:
+    running = begin(entry, tmp_path / "out")
     while not running.progress():
         assert running.poll() is None
-    other = Seat(tmp_path / "machine", alone=True)
+    other = Seat(tmp_path / lock, alone=True)
     while not other.taken():
         assert running.poll() is None
         time.sleep(0.02)

@@ -58,6 +58,13 @@ def test_arguments_are_looked_at_as_the_kernel_will_read_them(machine: str) -> N
     assert answer(program, machine, clone, 0x3D0F00) == ALLOW, "a thread"
     assert all(answer(program, machine, clone, flag | 17) == refused for flag in rules.NEW_NAMESPACES)
     assert answer(program, machine, socket, rules.AF_UNIX) == ALLOW
+    fcntl, madvise = number(machine, "fcntl"), number(machine, "madvise")
+    for command in range(1100):
+        expected = ERRNO if command in rules.SET_LOCK else refused if command in rules.ASK_LOCK + rules.TELL else ALLOW
+        assert answer(program, machine, fcntl, 3, 1 << 32 | command) == expected, command
+    for advice in range(110):
+        assert answer(program, machine, madvise, 0, 0, advice) == (ERRNO | errno.EINVAL if advice in rules.EVICT
+                                                                   else ALLOW), advice
     assert all(answer(program, machine, socket, family) == ERRNO | errno.EAFNOSUPPORT
                for family in (0, 2, 10, 16, 17, 38, 40, 1 << 32 | rules.AF_UNIX))
 
