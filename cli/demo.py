@@ -49,7 +49,7 @@ hourly = false
 
 TRAINING = """
 [training]
-steps = 300  # half a minute on two cores
+steps = 200  # half a minute on two cores
 
 [designers]
 pinned = {{ {pinned} }}
@@ -92,7 +92,7 @@ def ask_for_a_network(address: str) -> None:
 def settings_text(minutes: float, cores: int, learned: bool = False) -> str:
     """Settings that fill so many cores for so many minutes. One worker with all the threads: every experiment times its
     decoder with the machine to itself, and a second worker would wait for that, or make it wait for a slow encode."""
-    limits = SETTINGS.format(minutes=minutes, threads=min(cores, MOST_THREADS), phase_s=300 if learned else 120)
+    limits = SETTINGS.format(minutes=minutes, threads=min(cores, MOST_THREADS), phase_s=600 if learned else 120)
     if learned:
         return limits + TRAINING.format(pinned=_inline(PINNED)) + clips_text(CLIPS)
     return f'{limits}\n[designers]\nfamilies = ["classic"]\n{clips_text(CLIPS)}'

@@ -38,7 +38,7 @@ def test_with_networks_its_settings_are_sound_too_and_each_pin_lies_in_its_space
     assert [pin for family, values in pins.items() for pin, value in values.items()
             if not dimension(track, family, pin).holds(value)] == []
     assert problems(track.family(FIRST.family).space, FIRST.params) == []
-    assert settings.training.limit().steps == 300
+    assert settings.training.limit().steps == 200
 
 
 def test_without_networks_only_the_classic_encoders_are_explored() -> None:

@@ -12,24 +12,31 @@ from random import Random
 
 import pytest
 
+from lab.space import Value
 from support.training import TrainingLab
 
-STEPS = 150
+STEPS = 150  # of the small agent, a hundredth of a second each
+FEW = 80  # of a network, a tenth of a second each
 SEED = 0
+NETWORKS: dict[str, dict[str, Value]] = {
+    "hyperprior": {"transform": "dct16", "channels": 128, "frames": 1, "synthesis": "float", "price": 0.0075,
+                   "step": 1.0, "chroma": 0.5, "rate": 0.001, "crop": 128},
+    "restore": {"crf": 45.0, "scale": "full", "gop_frames": 64, "bit_depth": 8, "channels": 8, "mode": "generic"},
+}
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """The hash of the weights after so many steps, of a training that nobody disturbed."""
-    known: dict[int, str] = {}
+    known: dict[tuple[int, str], str] = {}
 
-    def weights(steps: int) -> str:
-        if steps not in known:
-            lab = TrainingLab(tmp_path_factory.mktemp("undisturbed") / "lab", steps)
+    def weights(steps: int, family: str = "candidate", **params: Value) -> str:
+        if (steps, family) not in known:
+            lab = TrainingLab(tmp_path_factory.mktemp("undisturbed") / "lab", steps, family, **params)
             with at_work(lab):
                 lab.until(lab.weights, "the end of the training")
-            known[steps] = lab.weights()
-        return known[steps]
+            known[steps, family] = lab.weights()
+        return known[steps, family]
     return weights
 
 
@@ -64,7 +71,7 @@ def check(lab: TrainingLab, times: int, weights: str) -> None:
 
 
 def test_a_training_whose_worker_is_killed_goes_on_in_a_folder_that_moved(
-        tmp_path: Path, undisturbed: Callable[[int], str]) -> None:
+        tmp_path: Path, undisturbed: Callable[..., str]) -> None:
     lab = TrainingLab(tmp_path / "lab", STEPS)
     killed(lab, 2, Random(SEED))
     check(lab, 2, undisturbed(STEPS))
@@ -72,14 +79,32 @@ def test_a_training_whose_worker_is_killed_goes_on_in_a_folder_that_moved(
 
 @pytest.mark.ci
 def test_a_training_that_is_killed_twenty_times_ends_with_the_same_bits(
-        tmp_path: Path, undisturbed: Callable[[int], str]) -> None:
+        tmp_path: Path, undisturbed: Callable[..., str]) -> None:
     lab = TrainingLab(tmp_path / "lab", 6 * STEPS)
     killed(lab, 20, Random(SEED))
     check(lab, 20, undisturbed(6 * STEPS))
 
 
+@pytest.mark.ci
+@pytest.mark.parametrize("family", NETWORKS)
+def test_a_network_that_is_killed_in_training_ends_with_the_same_bits(
+        family: str, tmp_path: Path, undisturbed: Callable[..., str]) -> None:
+    lab = TrainingLab(tmp_path / "lab", FEW, family, **NETWORKS[family])
+    killed(lab, 2, Random(SEED))
+    check(lab, 2, undisturbed(FEW, family, **NETWORKS[family]))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("family", NETWORKS)
+def test_a_network_that_is_killed_twenty_times_in_training_ends_with_the_same_bits(
+        family: str, tmp_path: Path, undisturbed: Callable[..., str]) -> None:
+    lab = TrainingLab(tmp_path / "lab", 10 * FEW, family, **NETWORKS[family])
+    killed(lab, 20, Random(SEED))
+    check(lab, 20, undisturbed(10 * FEW, family, **NETWORKS[family]))
+
+
 def test_a_worker_that_is_told_to_go_hands_its_training_back_and_another_goes_on(
-        tmp_path: Path, undisturbed: Callable[[int], str]) -> None:
+        tmp_path: Path, undisturbed: Callable[..., str]) -> None:
     lab = TrainingLab(tmp_path / "lab", STEPS)
     with at_work(lab) as worker:
         lab.until(lab.kept, "a checkpoint")

@@ -21,6 +21,7 @@ from lab import bundle
 from lab.backend import Backend, open_backend
 from lab.canonical import canonical_json
 from lab.experiment import Clip, Dataset, Experiment, Spec, TrainingLimit
+from lab.space import Value
 from support.boxes import need_sandbox
 from support.footage import cut
 from support.laboratory import BUDGET, USD, experiment
@@ -29,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "two-agents.md"
 WORKER = "import sys; from gpu_workers.main import serve; serve(sys.argv[1])"
 SETTINGS = "[limits]\nlease_s = 20\nbeat_s = 0.2\ngrace_s = 5\ncheckpoint_s = 0.05\n"
-WAIT_S = 120.0  # bounds every wait; nothing is asserted about time
+WAIT_S = 300.0  # bounds every wait; nothing is asserted about time
 LEARN = '''
 import time
 
@@ -80,17 +81,20 @@ def learner() -> dict[str, str]:
 
 
 class TrainingLab:
-    """A laboratory with one queued training. The test is its daemon; `worker` starts a real worker process."""
+    """A laboratory with one queued training: of the small agent here, or of a `family` of ours. The test is its daemon;
+    `worker` starts a real worker process."""
 
-    def __init__(self, folder: Path, steps: int, **params: int) -> None:
-        need_sandbox()
+    def __init__(self, folder: Path, steps: int, family: str = "candidate", **params: Value) -> None:
+        if family == "candidate":
+            need_sandbox()
         self.folder, self._ops = folder, count(1)
         backend = open_backend(self.address, create=True)
         clips = tuple(Clip(name=role, role=role, hash=backend.store.put(  # type: ignore[arg-type]
             cut(clip, frames, folder.parent, "scale=96:54"))) for role, clip, frames in (
                 ("train", "drive_1080p30", 6), ("score", "flower_720p30", 2)))
-        self.spec = Spec(track="codec", family="candidate", params=dict(params), seed=1, protocol=1,
-                         limit=TrainingLimit(steps=steps), code=bundle.write(backend.store, learner()),
+        self.spec = Spec(track="codec", family=family, params=params, seed=1, protocol=1,
+                         limit=TrainingLimit(steps=steps),
+                         code=bundle.write(backend.store, learner()) if family == "candidate" else None,
                          clips=backend.store.put_bytes(canonical_json(Dataset(clips=clips))))
         office, accounts = backend.ledger.office, backend.ledger.accounts
         office.push_settings(SETTINGS, op_id="settings")
