@@ -17,8 +17,10 @@ pytest.importorskip("compressai", reason="needs the learned extra: requirements/
 
 from gpu_workers.codec.decoder.hyperprior_latents import Synthesis
 from gpu_workers.codec.decoder.hyperprior_model import Shape
+from gpu_workers.codec.decoder.hyperprior_whole import exact
 from gpu_workers.codec.families import hyperprior
 from gpu_workers.codec.families.hyperprior_data import Pool
+from gpu_workers.codec.families.hyperprior_freeze import frozen
 from gpu_workers.codec.families.hyperprior_network import Network
 from gpu_workers.codec.families.hyperprior_space import SPACE
 from gpu_workers.codec.families.hyperprior_train import Training, learn
@@ -109,6 +111,16 @@ def test_whole_numbers_lose_little_against_floating_point(small: Path) -> None:
     clip = footage()[1]
     floating, whole = (psnr_db(clip, decoded(coded_small(clip, small, one), clip, small)) for one in Synthesis)
     assert abs(whole - floating) < 0.3
+
+
+def test_channels_that_nothing_wakes_do_not_keep_a_model_from_whole_numbers() -> None:
+    network = Network(SMALL, 0.01, 1.0)
+    planes = torch.from_numpy(Pool(footage(), 1, 128).crops(0, 0, 2))
+    network.calibrate(planes)
+    for layer in (network.transform.after.first, *network.transform.post[:2]):
+        layer.bias.data[:3] = torch.tensor([-500.0, -1.0, 500.0])
+        layer.weight.data[:2] *= 1e-4
+    assert exact(frozen(network, planes))
 
 
 @pytest.mark.parametrize("frames", [1, 4])
