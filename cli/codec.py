@@ -120,14 +120,15 @@ def compare(reference: Annotated[Path, typer.Argument(help="The original.")],
 
 @app.command()
 def info(file: Annotated[Path, typer.Argument(metavar="FILE", help="An .aec, or any video.")],
-         json: JsonOption = False) -> None:
-    """What a file says of itself, and whether it is whole."""
+         backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+    """What a file says of itself, whether it is whole, and which experiment trained the weights that it needs."""
     if is_stream(file):
         card = inspect_file(file)
         if json:
             emit(card)
         else:
-            _print_pairs(_card_pairs(card))
+            from cli.models import made_by
+            _print_pairs(_card_pairs(card, made_by(card.header.model, backend) if card.header.model else ""))
         if card.problem:
             raise UserError(f"{file} is not whole: {card.problem}")
         return
@@ -255,14 +256,14 @@ def _remarks(values: dict[str, float | None], result: QualityResult) -> list[str
     return [f"{result.frames} frames; worst by PSNR-Y: {worst}", *([result.note] if result.note else [])]
 
 
-def _card_pairs(card: Card) -> list[tuple[str, str]]:
+def _card_pairs(card: Card, maker: str) -> list[tuple[str, str]]:
     header = card.header
     frames = card.frames or 0
     duration = seconds(frames * header.fps_den / header.fps_num)
     chunks = ", ".join(f"{count} {kind}" for kind, count in sorted(card.chunks.items()))
     shots = f" in {len(card.segments)} segments" if len(card.segments) > 1 else ""
     return [("family", ", ".join(dict.fromkeys(one.family for one in card.segments)) + shots),
-            ("model", header.model or "none needed"),
+            ("model", f"{header.model}{maker}" if header.model else "none needed"),
             ("picture", f"{header.width}×{header.height} {header.pix_fmt}, {header.fps_num / header.fps_den:.6g} fps"),
             ("colour", f"{'full' if header.full_range else 'limited'} range, matrix {header.matrix}"),
             ("frames", f"{frames}, {duration}" if card.frames else "not known: the file was cut while written"),

@@ -66,6 +66,18 @@ def facts(model: Model) -> dict[str, str]:
     }
 
 
+def made_by(weights: str, backend: str) -> str:
+    """Which experiments of the laboratory trained them, in words; empty where there is none that did."""
+    from lab.model import makers
+    from lab.track import load_track
+    try:
+        lab = open_lab(backend)
+    except AetherError:
+        return ""
+    found = makers(lab.ledger.all_experiments(), load_track("codec"), weights)
+    return f", trained by {found[0]}" + (f" and {len(found) - 1} more" if len(found) > 1 else "") if found else ""
+
+
 class Weights(Mapping[str, "Path"]):
     """Files of weights by their hash: those that were named, then what the laboratory holds."""
 

@@ -50,9 +50,10 @@ def verdict(outcome: Outcome | None) -> str:
 
 def share_done(progress: Mapping[str, Any]) -> float | None:
     """How far the present step is, from what a phase claims; None where it does not say."""
-    done, whole = progress.get("frame"), progress.get("frames")
-    if isinstance(done, (int, float)) and isinstance(whole, (int, float)) and whole > 0:
-        return min(max(done / whole, 0.0), 1.0)
+    for part, all in (("frame", "frames"), ("step", "steps")):
+        done, whole = progress.get(part), progress.get(all)
+        if isinstance(done, (int, float)) and isinstance(whole, (int, float)) and whole > 0:
+            return min(max(done / whole, 0.0), 1.0)
     claimed = progress.get("share")
     return min(max(float(claimed), 0.0), 1.0) if isinstance(claimed, (int, float)) else None
 

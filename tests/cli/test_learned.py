@@ -112,6 +112,7 @@ def test_a_stream_names_its_weights_and_the_laboratory_finds_them(trained: Train
                                                                   said: Said) -> None:
     with stream.open("rb") as file:
         assert Reader(file).header.model == trained.weights
+    assert f"{trained.weights}, trained by e00001" in said("codec", "info", str(stream), *trained.backend)
     said("codec", "decode", str(stream), str(tmp_path / "a.yuv"), *trained.backend)
     assert (tmp_path / "a.yuv").stat().st_size == 3 * (67 * 35 + 2 * 34 * 18)
 

@@ -34,6 +34,7 @@ def test_a_family_that_says_what_it_is_told_by_goes_by_its_name() -> None:
 def test_a_claimed_progress_is_a_share_or_nothing() -> None:
     assert share_done({"frame": 15, "frames": 30}) == 0.5
     assert share_done({"frame": 90, "frames": 30}) == 1.0
+    assert share_done({"step": 50, "steps": 200, "loss": 0.4}) == 0.25
     assert share_done({"frame": 3, "frames": 0}) is None
     assert share_done({"frame": "many", "frames": "more"}) is None
     assert share_done({}) is None

@@ -50,7 +50,7 @@ def learn(clips: Sequence[Frames], info: TrainInfo, shape: Shape, clock: Clock =
         training.one(share)
         budget.count()
         if training.step % TOLD_EVERY == 0:
-            info.progress(step=training.step, **training.told())
+            info.progress(step=training.step, share=round(share, 4), **training.told())
         if time.monotonic() - saved_at >= info.checkpoint_s:
             info.checkpoint(training.save(info.scratch / "checkpoint.safetensors"))
             saved_at = time.monotonic()
