@@ -161,6 +161,13 @@ def check_layout(frame: Frame, info: VideoInfo) -> Frame:
     return frame
 
 
+def check_range(frame: Frame, info: VideoInfo) -> Frame:
+    """The frame itself, if no sample has more bits than `info` says; else BadFrames. Measures rely on it."""
+    if info.bit_depth != 8 and max(int(plane.max()) for plane in frame.planes) >> info.bit_depth:
+        raise BadFrames(f"a frame with samples above {(1 << info.bit_depth) - 1} in a video of {describe(info)}")
+    return frame
+
+
 def describe(info: VideoInfo) -> str:
     """One short line for messages: 1920×1080 yuv420p, 30 fps, limited range."""
     rate = f"{float(info.fps):.6g} fps"

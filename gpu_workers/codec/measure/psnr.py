@@ -22,7 +22,8 @@ def mse(reference: Plane, distorted: Plane) -> float:
         error = np.subtract(reference, distorted, dtype=np.int16).view(np.uint16)
         rows = np.multiply(error, error, out=error).sum(axis=1, dtype=np.uint32)
     else:
-        wide = np.subtract(reference, distorted, dtype=np.int32)
+        # Likewise: a square of 16 bit differences fits 32 bits without a sign, whatever stands in unused bits.
+        wide = np.subtract(reference, distorted, dtype=np.int32).view(np.uint32)
         rows = np.multiply(wide, wide, out=wide).sum(axis=1, dtype=np.int64)
     return int(rows.sum(dtype=np.int64)) / reference.size
 

@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from gpu_workers.codec.frames import BadFrames, Frame, VideoInfo, check_layout, describe
+from gpu_workers.codec.frames import BadFrames, Frame, VideoInfo, check_layout, check_range, describe
 from gpu_workers.codec.measure import lpips as lpips_metric
 from gpu_workers.codec.measure.perceptual import MODELS, Perceptual, too_small
 from gpu_workers.codec.measure.psnr import frame_mse, psnr_db, yuv611_db
@@ -85,8 +85,9 @@ class Quality:
         self._stack.close()
 
     def add(self, frame: Frame) -> None:
-        """The next decoded frame. Raises BadFrames where it has no partner, or is not of the promised layout."""
-        check_layout(frame, self._info)
+        """The next decoded frame. Raises BadFrames where it has no partner, or is not of the promised layout and range.
+        """
+        check_range(check_layout(frame, self._info), self._info)
         original = next(self._reference, None)
         if original is None:
             raise BadFrames(f"more frames were decoded than the original has, {len(self._mse)}; they must pair up")

@@ -163,6 +163,16 @@ def test_a_frame_of_another_layout_is_refused_in_the_middle() -> None:
             quality.add(noise(layout(width=66), 1)[0])
 
 
+def test_samples_of_more_bits_than_the_format_has_are_refused_and_are_no_small_error() -> None:
+    """A square that overflowed would be a negative error, and a few of them would make any picture a perfect one."""
+    info = layout("yuv420p10le")
+    frame = noise(info, 1)[0]
+    assert mse(np.zeros((1, 1), np.uint16), np.full((1, 1), 65535, np.uint16)) == 65535 ** 2
+    frame.planes[2][3, 5] = 1024
+    with Quality(Originals(info), info, vmaf=False) as quality, pytest.raises(BadFrames, match="above 1023"):
+        quality.add(frame)
+
+
 @pytest.mark.parametrize(
     ("size", "absent"),
     [((7, 64), {"ssim", "vmaf", "vmaf_neg", "ms_ssim"}), ((8, 8), {"vmaf", "vmaf_neg", "ms_ssim"}),
