@@ -69,6 +69,8 @@ def _records(path: Path, clips: Collection[str]) -> dict[str, EncodeRecord]:
 def _measure(box: Box, clip: BoundClip) -> Measured:
     reference = open_clip(clip)
     path = box.inputs[f"encode/{STREAMS}/"] / f"{clip.name}{SUFFIX}"
+    if not path.is_file():
+        raise Refuse("bad_output", f"{clip.name}: the encoder left no {STREAMS}/{path.name}")
     frames = len(reference)
     try:
         with box.machine.shared():

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
-from lab.training import MOST_CURVES, drawn
+import msgspec
+import pytest
+
+from gpu_workers.codec.spec import TRACK
+from lab.experiment import Checkpoint, Spec
+from lab.local.store import FileStore
+from lab.training import MOST_CURVES, curves, drawn
+from support.laboratory import experiment
+
+SPEC = Spec(track="codec", family="candidate", params={}, clips="c" * 64, seed=1, protocol=1)
 
 
 def test_the_loss_comes_first_over_the_steps() -> None:
@@ -28,3 +38,11 @@ def test_what_is_no_number_leaves_a_gap_and_what_is_no_curve_is_left_out() -> No
     (loss,) = drawn(claims)
     assert [x for x, _ in loss.points] == [0.0, 1.0, 4.0, 5.0]
     assert len(drawn([{"step": n, **{f"c{k}": n for k in range(50)}} for n in range(3)])) == MOST_CURVES
+
+
+@pytest.mark.parametrize("said", [b"[1]", b"[" * 9999, b'[{"step": "\xff"}]', b'[{"step": 1' + b"0" * 400 + b"}]"])
+def test_what_is_no_series_is_drawn_by_nobody_and_stops_nobody(tmp_path: Path, said: bytes) -> None:
+    store = FileStore(tmp_path)
+    left = {"train": Checkpoint(outputs={"training.json": store.put_bytes(said)}, done=True)}
+    trained = msgspec.structs.replace(experiment("e0001", SPEC), checkpoints=left)
+    assert curves(trained, TRACK, store) == ()

@@ -127,8 +127,9 @@ class DecoderProcess:
             shutil.copyfileobj(file, pipe, PIPE_BYTES)
 
     def _read_errors(self) -> None:
-        for line in _pipe(self.process.stderr):
-            self._errors = (self._errors + line)[-ERROR_BYTES:]
+        """Piece by piece: a stranger's line need have no end."""
+        while piece := os.read(_pipe(self.process.stderr).fileno(), ERROR_BYTES):
+            self._errors = (self._errors + piece)[-ERROR_BYTES:]
 
     def _last_words(self) -> str:
         lines = self._errors.decode(errors="replace").strip().splitlines()

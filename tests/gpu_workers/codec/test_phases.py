@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 
 from gpu_workers.codec.encoding import encode_stream
 from gpu_workers.codec.families.classic_space import as_people_run
+from gpu_workers.codec.measure.decoder_side import DecoderSide
 from gpu_workers.codec.measure.quality import compare
 from gpu_workers.codec.measure.timing import DecoderFailed, started, time_decoding, warm
 from gpu_workers.codec.spec import TRACK
@@ -215,6 +217,13 @@ def test_what_encode_says_of_itself_is_not_trusted_to_be_readable(bench: Bench, 
         shutil.rmtree(tmp_path / "score")
 
 
+def test_a_stream_that_the_encoder_did_not_leave_is_its_own_failure(bench: Bench, tmp_path: Path) -> None:
+    bench.run("encode")
+    (tmp_path / "encode" / "streams" / "drive.aec").rename(tmp_path / "encode" / "streams" / "other.aec")
+    failure = bench.run("score")
+    assert failure == Failure(reason="bad_output", detail="drive: the encoder left no streams/drive.aec")
+
+
 def test_a_clip_that_cannot_be_read_is_the_harness_fault(tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
@@ -243,6 +252,16 @@ def test_a_decoder_is_timed_over_whole_decodes_and_gives_the_frames_asked_for(be
     assert timing.decode_fps * timing.decode_ms == pytest.approx(1000)
     assert 0 < timing.decode_cpu_s < 10
     assert 20 < decoder.peak_mb < 1000
+
+
+def test_a_decoder_that_says_too_much_is_heard_to_its_end_and_its_last_words_are_kept(tmp_path: Path) -> None:
+    class Chatty(DecoderSide):
+        def command(self, threads: int, ready: int) -> list[str]:
+            program = f"import os; os.write({ready}, b'ready\\n'); os.write(2, b'x' * 10_000_000); os.write(2, b'y\\n')"
+            return [sys.executable, "-c", f"{program}; os._exit(1)"]
+    with started(1, Chatty()) as decoder, pytest.raises(DecoderFailed, match=r"^x+y$") as failed:
+        decoder.finish()
+    assert len(str(failed.value)) < 4096
 
 
 def test_a_decoder_that_fails_says_its_last_words(bench: Bench, tmp_path: Path) -> None:
