@@ -91,9 +91,12 @@ def _time(box: Box, name: str, one: Measured) -> tuple[DecodeTiming, dict[int, F
                 decoders = stack.enter_context(warm(box.threads, side=decoder_side(box)))
             with box.machine.exclusive():
                 box.progress(clip=name, note="timing the decoder")
-                return time_decoding(decoders, one.path, one.reference.info, frozenset(_shown(one).values()))
+                shown = frozenset(_shown(one).values())
+                return time_decoding(decoders, one.path, one.reference.info, shown, one.spots)
     except DecoderFailed as error:
-        raise Refuse(error.reason, f"{name}: {error}, though it had decoded once") from error
+        raise Refuse(error.reason, f"{name}: {error}; it had decoded once before") from error
+    except BadFrames as error:
+        raise Refuse("bad_output", f"{name}: {error}") from error
 
 
 def clip_scores(one: Measured, timing: DecodeTiming, record: EncodeRecord, source_mbps: float | None, model_mb: float,

@@ -20,9 +20,10 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
-from gpu_workers.codec.frames import BadFrames, Frame, RawReader, VideoInfo
+from gpu_workers.codec.frames import BadFrames, Frame, Plane, RawReader, VideoInfo, check_range
 from gpu_workers.codec.measure.decoder_side import DecoderSide
 from gpu_workers.codec.measure.processes import BoxedProcess, PlainProcess, Process
+from gpu_workers.codec.measure.spots import Spots
 from lab.errors import AetherError
 from lab.experiment import Reason
 
@@ -154,28 +155,38 @@ def warm(threads: int, count: int = RUNS, side: DecoderSide = PLAIN) -> Iterator
 
 
 def time_decoding(decoders: Sequence[DecoderProcess], stream: Path, info: VideoInfo,
-                  keep: frozenset[int] = frozenset()) -> tuple[DecodeTiming, dict[int, Frame]]:
+                  keep: frozenset[int] = frozenset(), spots: Spots | None = None,
+                  ) -> tuple[DecodeTiming, dict[int, Frame]]:
     """Decodes the file once with each warm decoder, and gives the timing and the frames in `keep`.
 
-    Raises DecoderFailed. The file should have been read before, so that no disk is timed.
+    Raises DecoderFailed, also where they are not the frames whose `spots` are given, and BadFrames. The file should
+    have been read before, so that no disk is timed.
     """
     seconds = list[float]()
     kept: dict[int, Frame] = {}
     for decoder in decoders:
         begin = time.perf_counter()
         decoder.deliver(stream)
-        kept |= _take(decoder.output, info, keep)
+        samples = list[Plane]()
+        kept |= _take(decoder.output, info, keep, samples, spots)
         seconds.append(time.perf_counter() - begin)
         decoder.finish()
+        if spots is not None and (other := spots.first_other(samples)) is not None:
+            raise DecoderFailed(f"frame {other} of a timed decoding is not the one that was measured")
+    for frame in kept.values():
+        check_range(frame, info)
     return _timing(seconds, [decoder.cpu_s for decoder in decoders], info.frames), kept
 
 
-def _take(pipe: BufferedReader, info: VideoInfo, keep: frozenset[int]) -> dict[int, Frame]:
+def _take(pipe: BufferedReader, info: VideoInfo, keep: frozenset[int], samples: list[Plane],
+          spots: Spots | None) -> dict[int, Frame]:
     """Reads all frames through one buffer, since a fresh one for each would be our time and not the decoder's."""
     buffer, kept = bytearray(info.frame_bytes), dict[int, Frame]()
     for number in range(info.frames):
         if pipe.readinto(buffer) != info.frame_bytes:  # it fills the buffer, or the stream ended
             raise DecoderFailed(f"the frames ended after {number} of {info.frames}")
+        if spots is not None:
+            samples.append(spots.of(buffer))  # microseconds; they are compared when the clock stands
         if number in keep:
             kept[number] = Frame.from_bytes(bytes(buffer), info)
     return kept

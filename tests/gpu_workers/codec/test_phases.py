@@ -16,9 +16,12 @@ from PIL import Image
 
 from gpu_workers.codec.encoding import encode_stream
 from gpu_workers.codec.families.classic_space import as_people_run
+from gpu_workers.codec.frames import VideoInfo
 from gpu_workers.codec.measure.decoder_side import DecoderSide
 from gpu_workers.codec.measure.quality import compare
+from gpu_workers.codec.measure.spots import Spots
 from gpu_workers.codec.measure.timing import DecoderFailed, started, time_decoding, warm
+from gpu_workers.codec.measuring import measure
 from gpu_workers.codec.spec import TRACK
 from gpu_workers.codec.thumbnails import thumbnail
 from gpu_workers.codec.transcode import decode_file
@@ -252,6 +255,32 @@ def test_a_decoder_is_timed_over_whole_decodes_and_gives_the_frames_asked_for(be
     assert timing.decode_fps * timing.decode_ms == pytest.approx(1000)
     assert 0 < timing.decode_cpu_s < 10
     assert 20 < decoder.peak_mb < 1000
+
+
+def test_a_decoder_that_gives_other_frames_when_it_is_timed_fails(bench: Bench, tmp_path: Path) -> None:
+    """It can tell by how fast they are taken, and would be quick with bad ones."""
+    frames = FrameReader(bench.clips[0].path)
+    for name, crf in (("good", 30.0), ("bad", 60.0)):
+        encode_stream(frames, tmp_path / f"{name}.aec", "classic", {**SVTAV1, "svtav1_crf": crf}, 0, 1)
+    spots = measure(frames, tmp_path / "good.aec", 1, lambda done: None).spots
+    with warm(1, 1) as decoders:
+        time_decoding(decoders, tmp_path / "good.aec", frames.info, spots=spots)
+    with warm(1, 1) as decoders, pytest.raises(DecoderFailed, match="not the one that was measured"):
+        time_decoding(decoders, tmp_path / "bad.aec", frames.info, spots=spots)
+
+
+def test_frames_of_floats_may_round_another_way_now_and_then_and_no_more() -> None:
+    info = VideoInfo(width=64, height=64, fps_num=25, fps_den=1, frames=8, pix_fmt="gray")
+    spots, plain = Spots(info), bytes([7]) * info.frame_bytes
+    for _ in range(info.frames):
+        spots.keep(plain)
+    same = [spots.of(plain) for _ in range(info.frames)]
+    assert spots.first_other(same) is None
+    for change, number in ((1, None), (2, 5)):
+        rounded = [samples.copy() for samples in same]
+        rounded[5][3] += change
+        assert spots.first_other(rounded) == number
+    assert spots.first_other([samples + (at >= 6) for at, samples in enumerate(same)]) == 6
 
 
 def test_a_decoder_that_says_too_much_is_heard_to_its_end_and_its_last_words_are_kept(tmp_path: Path) -> None:
