@@ -28,7 +28,8 @@ from gpu_workers.codec.decoder.hyperprior_model import (
 )
 from gpu_workers.codec.decoder.hyperprior_synthesis import Weights
 from gpu_workers.codec.decoder.whole import WholeConv
-from gpu_workers.codec.families.hyperprior_network import HyperDecoder, Network
+from gpu_workers.codec.families.hyperprior_hyper import HyperDecoder
+from gpu_workers.codec.families.hyperprior_network import Network
 from gpu_workers.codec.families.hyperprior_whole import whole_weights
 
 ENCODER = "encoder."

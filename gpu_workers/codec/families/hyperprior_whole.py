@@ -22,7 +22,8 @@ from gpu_workers.codec.decoder.hyperprior_whole import (
     WHITE_BITS,
 )
 from gpu_workers.codec.decoder.whole import MOST_SUM, MOST_WEIGHT
-from gpu_workers.codec.families.hyperprior_network import Network, shifts
+from gpu_workers.codec.families.hyperprior_hyper import shifts
+from gpu_workers.codec.families.hyperprior_network import Network
 
 torch: Any = import_module("torch")
 functional: Any = torch.nn.functional
