@@ -24,9 +24,9 @@ from gpu_workers.phase import ARTEFACTS, DISK_FULL, DONE, FAILURE_FILE, REFUSED,
 from gpu_workers.runner import LOG_BYTES, PhaseEnd, drained
 from gpu_workers.sandbox.binding import phase_plan
 from gpu_workers.sandbox.box import Box
-from gpu_workers.sandbox.limits import LOOK_INTERVAL_S, Limits
+from gpu_workers.sandbox.limits import Limits
 from gpu_workers.sandbox.plan import Devices
-from gpu_workers.sandbox.watch import excess
+from gpu_workers.sandbox.watch import Watcher
 
 TURN_S = 1.0  # between two looks for a timed section that waits
 UNSTOPPED = Failure(reason="crash", detail="its processes would not be stopped for a moment")
@@ -41,7 +41,6 @@ class BoxedPhase:
         self._request, self._limits, self._clock = request, limits, clock
         self._reader, self._claims, self._log = ClaimReader(), list[dict[str, Any]](), b""
         self._live = (0, 0)  # inode and time of the live output that was last seen
-        self._peak_mb = 0.0
         self._verdict: Failure | None = None  # why we ended it, if we did
         self._end: PhaseEnd | None = None
         self._progress, told = os.pipe()
@@ -60,7 +59,7 @@ class BoxedPhase:
             os.set_blocking(pipe, False)
         lock = Path(request.machine_lock) if request.machine_lock else default_path()
         self._turn = _Turn(Seat(lock, alone=request.timed), self._box, clock)
-        self._next_look = clock()
+        self._watcher = Watcher(self._box)
 
     @property
     def waited_s(self) -> float:
@@ -88,7 +87,7 @@ class BoxedPhase:
             if not still:
                 self._finish_off(UNSTOPPED)
                 return False
-            with suppress(NotCollected):
+            with suppress(NotCollected, OSError):  # a disk of ours that is full costs a checkpoint, and nobody's work
                 take(self._box.inside.out, (name,), OUTPUT_BYTES, Path(self._request.out))
                 return True
         return False
@@ -112,15 +111,8 @@ class BoxedPhase:
                                      detail=f"the machine was not free within {self._limits.limit_s:g} s"))
         elif self._turn.ran_s > self._limits.limit_s:
             self._finish_off(Failure(reason="timeout", detail=f"still running after {self._limits.limit_s:g} s"))
-        elif self._clock() >= self._next_look:
-            self._next_look = self._clock() + LOOK_INTERVAL_S
-            if (excess := self._excess()) is not None:
-                self._finish_off(excess)
-
-    def _excess(self) -> Failure | None:
-        usage = self._box.inside.usage()
-        self._peak_mb = max(self._peak_mb, usage.total_mb)
-        return excess(self._box.inside, usage, self._limits.memory_mb)
+        elif self._watcher.why is not None:
+            self._finish_off(self._watcher.why)
 
     def _finish_off(self, why: Failure) -> None:
         if self._end is None:
@@ -131,14 +123,15 @@ class BoxedPhase:
 
     def _conclude(self) -> None:
         self._turn.close()
+        self._watcher.close()
         self._drain()
-        failure = self._verdict or self._failure(self._box.exit_code) or self._taken()
+        failure = self._verdict or self._watcher.why or self._failure(self._box.exit_code) or self._taken()
         usage = self._box.usage
         assert usage is not None  # it has ended
         self._end = PhaseEnd(
             reason=failure.reason if failure else None, detail=failure.detail if failure else "",
             seconds=self._turn.ran_s, waited_s=self._turn.waited_s, cpu_s=usage.ru_utime + usage.ru_stime,
-            peak_mb=max(self._peak_mb, usage.ru_maxrss / 1024), log=self._log.decode(errors="replace"))
+            peak_mb=max(self._watcher.peak_mb, usage.ru_maxrss / 1024), log=self._log.decode(errors="replace"))
         self._box.close()
         os.close(self._progress)
         os.close(self._log_pipe)

@@ -6,11 +6,38 @@ exact one is taken before anything is ended for it.
 
 from __future__ import annotations
 
+import threading
+
 import psutil
 
 from gpu_workers.phase import Failure
+from gpu_workers.sandbox.box import Box
 from gpu_workers.sandbox.inside import Inside, Usage
-from gpu_workers.sandbox.limits import HOST_FLOOR, INODES
+from gpu_workers.sandbox.limits import HOST_FLOOR, INODES, LOOK_INTERVAL_S
+
+
+class Watcher:
+    """Ends a box that has too much, from a thread of its own: whoever polls the box may be busy, storing gigabytes that
+    it left, say, and in that time it could take the whole machine. To be closed before the box is."""
+
+    def __init__(self, box: Box) -> None:
+        self.why: Failure | None = None  # it was ended, if it was
+        self.peak_mb = 0.0
+        self._box, self._over = box, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while self.why is None and not self._over.wait(LOOK_INTERVAL_S):
+            usage = self._box.inside.usage()
+            self.peak_mb = max(self.peak_mb, usage.total_mb)
+            self.why = excess(self._box.inside, usage, self._box.plan.limits.memory_mb)
+        if self.why is not None:
+            self._box.kill()
 
 
 def excess(inside: Inside, usage: Usage, limit_mb: int) -> Failure | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,9 +14,8 @@ import psutil
 
 from gpu_workers.phase import Failure
 from gpu_workers.sandbox.box import Box
-from gpu_workers.sandbox.limits import LOOK_INTERVAL_S
 from gpu_workers.sandbox.plan import Plan
-from gpu_workers.sandbox.watch import excess
+from gpu_workers.sandbox.watch import Watcher
 
 LINGER_S = 10.0  # for a boxed decoder to end once its frames are read
 REST_S = 0.001
@@ -79,9 +77,7 @@ class BoxedProcess:
         self._box = Box(plan, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(told,))
         self.process = self._box.process
         self._why: Failure | None = None
-        self._over = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
+        self._watcher = Watcher(self._box)
         self._box.release()
 
     def cpu_s(self) -> float:
@@ -99,8 +95,7 @@ class BoxedProcess:
                 self._why = self._why or Failure(reason="timeout", detail="the decoder did not end after its frames")
                 self.kill()
             time.sleep(REST_S)
-        self._over.set()
-        self._watcher.join()
+        self._watcher.close()
         usage = self._box.usage
         assert usage is not None  # it has ended
         self._box.close()
@@ -110,14 +105,7 @@ class BoxedProcess:
         self._box.kill()
 
     def ended_by_us(self) -> Failure | None:
-        return self._why
-
-    def _watch(self) -> None:
-        limit_mb = self._box.plan.limits.memory_mb
-        while self._why is None and not self._over.wait(LOOK_INTERVAL_S):
-            self._why = excess(self._box.inside, self._box.inside.usage(), limit_mb)
-        if self._why is not None:
-            self._box.kill()
+        return self._watcher.why or self._why
 
 
 def process_cpu_s(pid: int) -> float:

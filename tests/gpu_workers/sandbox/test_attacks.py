@@ -169,6 +169,17 @@ def test_17_and_24_memory_ends_at_the_ceiling(tmp_path: Path, entry: str) -> Non
     assert ended.end.peak_mb < 1000
 
 
+def test_17_memory_ends_at_the_ceiling_also_while_its_worker_is_busy(tmp_path: Path) -> None:
+    """Storing what it left can take a worker many seconds, in which it polls nothing."""
+    running = start("take_shared_memory", tmp_path / "out", memory_mb=200)
+    assert running.poll() is None, "it has begun"
+    deadline = time.monotonic() + 20
+    while psutil.Process().children() and _lives(psutil.Process().children()[0]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert time.monotonic() < deadline, "nobody ended it"
+    assert finish(running, tmp_path / "out").end.reason == "memory"
+
+
 def test_18_files_without_end_are_ended_by_their_number(tmp_path: Path) -> None:
     ended = attack("take_inodes", tmp_path / "out", memory_mb=1024)
     assert (ended.end.reason, "files, and 100000 are allowed" in ended.end.detail) == ("disk", True), ended.end

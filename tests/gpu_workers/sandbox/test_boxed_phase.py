@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import time
 from collections.abc import Callable
@@ -106,6 +107,19 @@ def test_a_checkpoint_is_whole_though_its_box_fights_the_freeze(tmp_path: Path) 
         assert running.poll() is None, "it went on"
         time.sleep(0.3)
     assert steps == sorted(set(steps))
+    running.kill()
+
+
+def test_a_checkpoint_that_our_disk_has_no_room_for_is_none_and_stops_nobody(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    running = run("leave_once_and_wait", tmp_path / "out")
+    while not running.progress():
+        assert running.poll() is None
+    monkeypatch.setattr("gpu_workers.sandbox.boxed_phase.take", full)
+    assert not running.fetch_live("live")
+    assert running.poll() is None, "it goes on"
     running.kill()
 
 
