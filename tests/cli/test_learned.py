@@ -17,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from cli.clips import import_clips
+from cli.demo import FIRST
 from gpu_workers.codec.decoder.container import Reader
 from gpu_workers.rerun import rerun
 from lab.backend import Backend, open_backend
@@ -31,8 +32,6 @@ from support.footage import cut, synthetic
 Said = Callable[..., str]
 PACKAGES = Path(numpy.__file__).parents[1]
 TRACK = load_track("codec")
-PARAMS = {"transform": "dct16", "channels": 128, "frames": 1, "price": 0.0075, "step": 1.0, "chroma": 0.5,
-          "rate": 0.001, "crop": 128}
 
 pytestmark = pytest.mark.ci
 
@@ -68,7 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     import_clips(lab, TRACK, [(cut("drive_1080p30", 4, folder, "scale=320:180"), "train"),
                               (cut("flower_720p30", 2, folder, small), "score")])
     spec = Spec(track="codec", family="hyperprior", clips=clip_sets(lab.store).explore, seed=1, protocol=1,
-                params=dict(PARAMS), limit=TrainingLimit(steps=12))
+                params=FIRST.params, limit=TrainingLimit(steps=12))
     first = Experiment(id="e00001", spec=spec, fingerprint=spec.fingerprint(), purpose="explore", designer="control")
     keep(lab, rerun(lab, first, folder / "work"))
     for hash, _, _ in (own := FileStore(folder / "work" / "store")).hashes():
