@@ -185,7 +185,8 @@ def test_metrics_that_it_writes_itself_are_nobodys(bench: Bench, honest: Scores)
     encoding = ENCODING.replace("def encode(frames, info, model):\n", f"def encode(frames, info, model):\n{FORGED}")
     scores = bench.scores({ENCODING_AGENT: encoding, DECODING_AGENT: DECODING})
     same(scores, honest)
-    assert scores.provenance["encode_cpu_s"] == "claimed"
+    assert scores.provenance["encode_cpu_s"] == scores.provenance["decode_cpu_s"] == "claimed"
+    assert scores.provenance["decode_fps"] == "measured"
 
 
 @pytest.mark.ci
