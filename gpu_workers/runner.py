@@ -41,14 +41,15 @@ STOP_GRACE_S = 2.0  # for the reaper to take its family down, before it is kille
 
 class PhaseEnd(msgspec.Struct, frozen=True, kw_only=True):
     """How a phase ended: `reason` is None if it is done. Seconds and memory are of the whole family; `seconds` is wall
-    clock without `waited_s`, in which it waited for the machine."""
+    clock without `waited_s`, in which it waited for the machine. `peak_mb` is None if it ended before anyone
+    looked: what the kernel counts of a process includes the memory of the one that started it."""
 
     reason: Reason | None
     detail: str
     seconds: float
     waited_s: float = 0.0
     cpu_s: float
-    peak_mb: float
+    peak_mb: float | None
     log: str
 
 
@@ -222,7 +223,7 @@ class _Process:
         self._end = PhaseEnd(
             reason=failure.reason if failure else None, detail=failure.detail if failure else "", seconds=seconds,
             waited_s=self._waited_s, cpu_s=usage.ru_utime + usage.ru_stime,
-            peak_mb=self._peak_mb or usage.ru_maxrss / 1024, log=self._log.decode(errors="replace"))
+            peak_mb=self._peak_mb or None, log=self._log.decode(errors="replace"))
         for pipe in (_pipe(self._process.stdout), _pipe(self._process.stderr)):
             pipe.close()
         shutil.rmtree(self._out / SCRATCH, ignore_errors=True)

@@ -131,7 +131,7 @@ class BoxedPhase:
         self._end = PhaseEnd(
             reason=failure.reason if failure else None, detail=failure.detail if failure else "",
             seconds=self._turn.ran_s, waited_s=self._turn.waited_s, cpu_s=usage.ru_utime + usage.ru_stime,
-            peak_mb=max(self._watcher.peak_mb, usage.ru_maxrss / 1024), log=self._log.decode(errors="replace"))
+            peak_mb=self._watcher.peak_mb or None, log=self._log.decode(errors="replace"))
         self._box.close()
         os.close(self._progress)
         os.close(self._log_pipe)

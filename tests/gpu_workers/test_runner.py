@@ -58,7 +58,7 @@ def test_a_phase_that_works_is_done_and_its_claims_and_log_are_kept_apart(tmp_pa
     assert end.log == "a stray print is log, not progress\n"
     assert collect(tmp_path, ("result.txt",), 1 << 20) == {"result.txt": tmp_path / "result.txt"}
     assert end.cpu_s > 0
-    assert 5 < end.peak_mb < 500
+    assert end.peak_mb is None or 5 < end.peak_mb < 500
     assert os.listdir(tmp_path) == ["result.txt"]
 
 
@@ -208,7 +208,8 @@ def test_a_phase_sees_none_of_the_workers_environment(tmp_path: Path, monkeypatc
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     assert finish(start("environment", tmp_path)).reason is None
     names = set((tmp_path / "names").read_text().split())
-    given = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "OMP_NUM_THREADS", "PYTHONPATH", "TORCH_HOME"}
+    given = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "OMP_NUM_THREADS", "PYTHONPATH", "TORCH_HOME",
+             "OMP_WAIT_POLICY"}
     assert names - {"LC_CTYPE"} == given
     assert Path((tmp_path / "cwd").read_text()).is_relative_to(tmp_path)
 

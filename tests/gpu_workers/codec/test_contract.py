@@ -5,13 +5,14 @@ import pytest
 from gpu_workers.codec.contract import EncodeInfo, load_decoding_agent, load_encoding_agent
 from gpu_workers.codec.decoder.decode import AGENTS
 from gpu_workers.codec.families import ENCODERS
+from gpu_workers.codec.spec import TRACK
 from lab.errors import UserError
 from support.streams import QUICK, crop, decoded, header_of, stream
 
 
 def test_every_built_in_family_has_its_two_agents() -> None:
     assert set(ENCODERS) == set(AGENTS)
-    for family in ENCODERS:
+    for family in (name for name in ENCODERS if not TRACK.family(name).missing()):  # with torch, `ci` loads the rest
         load_encoding_agent(ENCODERS[family])
         load_decoding_agent(AGENTS[family])
 

@@ -166,6 +166,7 @@ def test_everything_that_a_box_tells_of_its_place_is_the_same_everywhere(cheap: 
 def test_17_and_24_memory_ends_at_the_ceiling(tmp_path: Path, entry: str) -> None:
     ended = attack(entry, tmp_path / "out", memory_mb=200)
     assert ended.end.reason == "memory", ended.end
+    assert ended.end.peak_mb is not None
     assert ended.end.peak_mb < 1000
 
 
