@@ -61,7 +61,8 @@ def cheap(box: Box) -> None:
 
 def _others(box: Box) -> dict[str, str]:
     return {
-        "descriptors": " ".join(sorted(_descriptors() - {"0", "1", "2"})),
+        "descriptors": " ".join(f"{name}={os.readlink(f'/proc/self/fd/{name}')}"
+                                for name in sorted(_descriptors() - {"0", "1", "2"})),
         "environment of 1": Path("/proc/1/environ").read_text(),
         "memory of 1": _answer(lambda: os.pread(os.open("/proc/1/mem", os.O_RDONLY), 8, 4096)),
         "interfaces": " ".join(sorted(os.listdir("/sys/class/net"))) if Path("/sys/class/net").exists() else "",
