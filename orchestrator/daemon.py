@@ -368,14 +368,13 @@ class Daemon:
             confirmation = self._planner.confirmation(ahead.id)
             if confirmation is not None:
                 return confirmation
-        if self.stage != "explore":
-            return None
-        self._take_ideas()
+        if exploring:
+            self._take_ideas()
         if len(self._view.anchor_ids) < len(self._view.explored):  # a first result first, then one of each in turn
             anchor = self._planner.anchor()
             if anchor is not None:
                 return anchor
-        return self._planner.explore(self._left()) if self._quota_left() else None
+        return self._planner.explore(self._left()) if exploring and self._quota_left() else None
 
     def _left(self) -> Budget:
         quota = self._settings.limits.experiments

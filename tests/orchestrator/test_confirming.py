@@ -1,4 +1,4 @@
-"""A run ends though a confirmation has run already under another name: another candidate's, or a person's wish."""
+"""How a run comes to its end: with confirmations that have run under another name, with anchors that are still due."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lab.local.backend import open_local
 from lab.settings import parse
 from orchestrator.champion import champion
 from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
-from orchestrator.planner import ClipSets
+from orchestrator.planner import ClipSets, Planner
 from orchestrator.proposer import InlineProposer
 from support.curve.spec import TRACK
 from support.laboratory import CRASH
@@ -51,9 +51,12 @@ def ledger(tmp_path: Path) -> Ledger:
 
 @pytest.fixture
 def daemon(ledger: Ledger, tmp_path: Path) -> Daemon:
-    backend = open_local(tmp_path / "lab")
-    return Daemon(DaemonConfig(holder="me"), SETTINGS, Surroundings(
-        backend=backend, track=TRACK, proposer=InlineProposer(), reporter=NoReporter(),
+    return hired(tmp_path, DaemonConfig(holder="me"))
+
+
+def hired(tmp_path: Path, config: DaemonConfig) -> Daemon:
+    return Daemon(config, SETTINGS, Surroundings(
+        backend=open_local(tmp_path / "lab"), track=TRACK, proposer=InlineProposer(), reporter=NoReporter(),
         clips=ClipSets(EXPLORE, CONFIRM), clock=SystemClock(), parse=parse))
 
 
@@ -97,3 +100,16 @@ def test_a_confirmation_that_a_person_has_asked_for_by_themselves_is_one(daemon:
     ask(ledger, CONFIRM, seed=SEEDS[0])
     run(daemon, ledger, holds=True)
     assert believed(daemon, ledger) == PARAMS
+
+
+def test_an_anchor_that_was_due_runs_though_the_next_daemon_finds_nothing_to_explore(
+        daemon: Daemon, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before_it_came_to_anchors:
+        before_it_came_to_anchors.setattr(Planner, "anchor", lambda self: None)
+        while not (waiting := [e for e in ledger.all_experiments("queued") if e.reservation]):
+            daemon.step()
+    fence = ledger.claim(waiting[0].id, worker="w", device_class="here", op_id="claim")
+    ledger.finish(waiting[0].id, fence, outcome(waiting[0].spec, True), used_s=1.0, phases={}, op_id="finish")
+    proof = (daemon.epoch, ledger.office.daemon_beat(daemon.epoch))
+    run(hired(tmp_path, DaemonConfig(holder="next", observed=proof)), ledger, holds=True)
+    assert [e.purpose for e in ledger.all_experiments()].count("anchor") == 1
