@@ -2,14 +2,16 @@
 
 Adam with a cosine schedule, random crops that are a pure function of (seed, step), and an average over the last steps.
 Weights are rounded as the decoder has them from a fifth of the steps on, and their bytes are part of the loss at the
-price that the base encoder's own rate-distortion curve gives. Steps only, no clock: the same pairs, steps and seed give
-the same filter, with any number of threads. It can be saved half way and gone on with in another process, to the bit.
+price that the base encoder's own rate-distortion curve gives. Steps only, no clock, and always one thread: the same
+pairs, steps and seed give the same filter, whatever the caller has set. It can be saved half way and gone on with in
+another process, to the bit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -98,8 +100,9 @@ class Fitting:
     def run(self, pairs: Sequence[Pairs], steps: int) -> float:
         """So many more steps; the last one's loss, where 1 is about no filter at all. Raises Diverged."""
         loss = 1.0
-        for _ in range(steps):
-            loss = self._one(pairs)
+        with _one_thread(self._torch):
+            for _ in range(steps):
+                loss = self._one(pairs)
         return loss
 
     def filter(self) -> Filter:
@@ -243,6 +246,17 @@ def gain_db(filter_: Filter, pairs: Pairs, most: int = 8) -> float:
         errors = [float(np.square(one[:4].astype(np.float32) - wanted).mean()) for one in (before, after)]
         gains.append(10 * math.log10(max(errors[0], _LEAST_ERROR) / max(errors[1], _LEAST_ERROR)))
     return fmean(gains)
+
+
+@contextmanager
+def _one_thread(torch: Any) -> Iterator[None]:
+    """Gradients of weights are summed in another order with each number of threads, and differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _shift(largest: float) -> int:
