@@ -17,7 +17,7 @@ from agents.axes import Axis as Axis
 from agents.axes import Scale, fitted, ticks
 
 TOP, BOTTOM, LEFT, RIGHT = 16, 44, 52, 16
-LINE_PX, LETTER_PX = 15, 7.4  # of the names, at most
+LINE_PX, LETTER_PX = 15, 8.6  # of the names, at most: bold and in a wide font
 COLOURS = 6  # after them they repeat, dashed
 
 STYLE = """<style>
