@@ -67,8 +67,10 @@ def draw(series: Sequence[Series], x: Axis, y: Axis, *, guides: Sequence[Guide] 
     drawn = [msgspec.structs.replace(s, marks=tuple(m for m in s.marks if _fits(m, x, y))) for s in series]
     places, wished = [m.x for s in drawn for m in s.marks], _values(guides, "x")
     across = fitted(places, x, LEFT, width - LEFT - RIGHT, wished)
-    if names and (beyond := _beyond(drawn, across, width)) > 0:
-        across = fitted(places, x, LEFT, width - LEFT - RIGHT - beyond, wished)
+    room = float(RIGHT)
+    while names and room < width / 2 and (beyond := _beyond(drawn, across, width)) > 0:  # the marks follow only in part
+        room += max(beyond, 1.0)
+        across = fitted(places, x, LEFT, width - LEFT - room, wished)
     up = fitted([m.y for s in drawn for m in s.marks], y, height - BOTTOM, TOP + BOTTOM - height, _values(guides, "y"))
     parts = [*_grid(across, up, x, y), *_aim(guides, across, up), *(_guide(g, across, up) for g in guides),
              *(_series(s, across, up) for s in drawn), *(_names(drawn, across, up) if names else ())]

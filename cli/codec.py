@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="Threads; 0 takes every core.")]
 
+OTHERS = (".mp4", ".mov", ".mkv", ".webm", ".y4m", ".yuv")  # names that would promise what an .aec is not
 FAR_OFF = 1.1  # a rate that misses the asked one by more than this factor is told
 
 app = typer.Typer(no_args_is_help=True)
@@ -51,6 +52,9 @@ def encode(
     """Encode a video into an .aec, by default with SVT-AV1."""
     from cli import models
     from gpu_workers.codec.transcode import encode_file
+    if target.suffix.lower() in OTHERS:
+        raise UserError(f"{target} would hold an .aec, which players cannot read; "
+                        f"name it {target.stem}.aec, and decode it into {target.name}")
     params: dict[str, Value] = {}
     weights = None
     if model:
@@ -143,7 +147,8 @@ def info(file: Annotated[Path, typer.Argument(metavar="FILE", help="An .aec, or 
 
 @app.command()
 def bench(clips: Annotated[list[Path], typer.Argument(metavar="CLIP…", help="Video files.")],
-          ladders: Annotated[list[str] | None, typer.Option("--encoder", help="Only this one; may be repeated.")]
+          ladders: Annotated[list[str] | None, typer.Option("--encoder", help="Only this one, such as svtav1; may be "
+                                                              "repeated.")]
           = None,
           model: Annotated[list[str] | None, typer.Option(metavar="EXPERIMENT", help="An experiment's own ladder "
                                                           "beside them; may be repeated.")] = None,

@@ -135,7 +135,9 @@ def _confirmed(watch: Watch, experiment: Experiment) -> str:
     if not states:
         return "not confirmed: it has run once, on the clips that designers see results of"
     told = ", ".join(f"seed {seed} {state}" for seed, state in sorted(states.items()))
-    return f"confirmations on clips that no designer saw numbers of: {told}"
+    found = f"confirmations on clips that no designer saw numbers of: {told}"
+    return found + ("; **refuted**: what it did on the clips below did not hold there" if watch.refuted(experiment.id)
+                    else "")
 
 
 def _lineage(watch: Watch, experiment: Experiment) -> Iterator[str]:

@@ -24,5 +24,6 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
         file.write_text(default_text())
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}; choose another folder") from error
-    console().print(f"wrote {shown_path(file)}; name your footage in it as [[clips]], then `aether run`", markup=False,
+    console().print(f"wrote {shown_path(file)}; name your footage in it as [[clips]] or with `aether clips add FILE`, "
+                    "then `aether run`", markup=False,
                     soft_wrap=True)

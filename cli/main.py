@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -62,6 +63,7 @@ def main() -> None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; gives the exit code."""
     arguments, debug = _without_debug(arguments)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")  # of packages on each other
     try:
         app = build(next((word for word in arguments if not word.startswith("-")), ""))
         code = app(list(arguments), standalone_mode=False, prog_name="aether")

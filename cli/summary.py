@@ -31,6 +31,7 @@ class FrontLine(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, float | None]  # of the objectives, then of the goals' metrics
     goals_met: int
     goals: int  # that apply
+    refuted: bool = False  # on clips that no designer has seen
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +96,7 @@ def _front_line(watch: Watch, experiment: Experiment) -> FrontLine:
     return FrontLine(
         id=experiment.id, what=configuration(experiment.spec, watch.track), designer=experiment.designer,
         values={name: scores.mean.get(name) if scores else None for name in names if name in applies},
-        goals_met=sum(v.status == "met" for v in verdicts), goals=len(verdicts))
+        goals_met=sum(v.status == "met" for v in verdicts), goals=len(verdicts), refuted=watch.refuted(experiment.id))
 
 
 def _show_front(out: Console, watch: Watch, found: Summary) -> None:
@@ -110,6 +111,8 @@ def _show_front(out: Console, watch: Watch, found: Summary) -> None:
                  rows=([line.id, *(number(line.values.get(name)) for name in names),
                         f"{line.goals_met}/{line.goals}", line.what] for line in shown))
     out.print(rows)
+    if gone := [line.id for line in shown if line.refuted]:
+        out.print(Text(f"refuted on clips that no designer has seen, so not the best: {', '.join(gone)}", style="dim"))
     out.print()
     if len(watch.track.objectives) == 2:
         _show_picture(out, watch, found)

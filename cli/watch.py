@@ -18,6 +18,7 @@ from lab.backend import Backend
 from lab.clock import month_key
 from lab.control import DaemonLease
 from lab.experiment import Experiment
+from lab.judging.champion import standing
 from lab.judging.goals import GoalVerdict, judge
 from lab.money import Budget, Level
 from lab.settings import Settings, goals_of, parse
@@ -140,6 +141,11 @@ class Watch:
             designer=experiment.designer, verdict=verdict(experiment.outcome),
             values={o.metric: mean.get(o.metric) for o in self.track.objectives},
             used_s=sum(attempt.used_s for attempt in experiment.attempts))
+
+    def refuted(self, id: str) -> bool:
+        """Whether confirmations on unseen clips refuted that candidate."""
+        rank = self.view.rank_of.get(id)
+        return rank is not None and standing(rank, self.view.confirms.get(rank.recipe, {})).status == "refuted"
 
     def verdicts(self, experiment: Experiment) -> list[GoalVerdict]:
         """Of an experiment with scores, against the goals in force now."""

@@ -49,9 +49,9 @@ ANCHORS = (X265.name, SVTAV1.name)  # what BD-rates are told against
 
 
 def ladder(name: str) -> Ladder:
-    """Raises NotFound, naming those there are."""
+    """By its name, or the first of that encoder. Raises NotFound, naming those there are."""
     for one in LADDERS:
-        if one.name == name:
+        if name in (one.name, one.name.partition("_")[0]):  # an encoder's own name means its first ladder
             return one
     raise NotFound(f"no ladder {name!r}; there are {', '.join(one.name for one in LADDERS)}")
 

@@ -62,7 +62,7 @@ def test_names_of_lines_that_end_together_do_not_lie_upon_each_other() -> None:
 def test_a_long_name_at_the_edge_has_room() -> None:
     svg = drawn(line("a codec with a long name", (0.1, 30.0), (1.0, 35.0)), width=600)
     (name,) = (t for t in svg.iter(f"{SVG}text") if t.attrib.get("class") == "name")
-    assert float(name.attrib["x"]) + 6 * len(name.text or "") <= 600
+    assert float(name.attrib["x"]) + 8 * len(name.text or "") <= 600
     assert max(x for x, _ in places(drawn(line("a", (0.1, 30.0), (1.0, 35.0)), width=600))) > 500
 
 

@@ -13,6 +13,7 @@ import pytest
 from cli.codec_bench import draw, show
 from cli.output import console
 from gpu_workers.codec.bench import BdRate, Bench, Curve, RdPoint
+from gpu_workers.codec.ladders import ladder
 from gpu_workers.codec.measure.bdrate import Delta
 from lab.errors import UserError
 from support.footage import VIDEO, cut
@@ -177,6 +178,16 @@ def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_a_bench_without_such_an_encoder_is_refused_before_it_costs_anything(film: Path, said: Said) -> None:
     assert "no ladder" in said("codec", "bench", str(film), "--encoder", "none", code=2)
+
+
+def test_a_ladder_goes_by_its_encoders_name_too() -> None:
+    assert [ladder(name).name for name in ("svtav1", "x265", "vvenc_faster_psnr")] == [
+        "svtav1_preset6", "x265_medium", "vvenc_faster_psnr"]
+
+
+def test_a_stream_is_not_written_under_the_name_of_a_video(film: Path, said: Said) -> None:
+    assert "name it out.aec" in said("codec", "encode", str(film), "out.mp4", code=2)
+    assert not Path("out.mp4").exists()
 
 
 @pytest.mark.ci

@@ -19,6 +19,8 @@ from msgspec.structs import replace
 
 from cli.clips import import_clips
 from cli.main import run_command
+from cli.summary import front_lines
+from cli.watch import Watch
 from gpu_workers.codec.families.classic_space import as_people_run
 from gpu_workers.rerun import rerun
 from lab.backend import Backend, open_backend
@@ -166,3 +168,16 @@ def test_the_champion_is_taken_away_by_its_title_once_three_seeds_confirmed_it(c
     card = (tmp_path / "out" / "README.md").read_text()
     assert card.startswith("# e00001")
     assert f"seed {SEEDS[0]} scored" in card or f"seed {SEEDS[0]} passed" in card
+
+
+def test_the_card_and_the_summary_of_a_refuted_experiment_say_so(codec_lab: Path, tmp_path: Path, said: Said) -> None:
+    shutil.copytree(codec_lab / "lab", tmp_path / "lab")
+    lab = open_backend(f"local:{tmp_path / 'lab'}")
+    best = lab.ledger.experiment("e00001")
+    assert best.outcome is not None
+    crashed = replace(best.outcome, scores=None, verdict="failed", reason="crash")
+    keep(lab, replace(best, id="e00010", purpose="confirm", group=best.id, spec=replace(best.spec, seed=SEEDS[0]),
+                      outcome=crashed))
+    said("export", "e00001", str(tmp_path / "out"), "--backend", f"local:{tmp_path / 'lab'}")
+    assert f"seed {SEEDS[0]} failed; **refuted**" in (tmp_path / "out" / "README.md").read_text()
+    assert {line.id: line.refuted for line in front_lines(Watch(lab))}["e00001"]

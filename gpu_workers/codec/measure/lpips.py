@@ -30,7 +30,7 @@ def open_lpips(info: VideoInfo) -> Callable[[Frame, Frame], float] | str:
         return f"lpips needs pictures of {_LEAST_SIDE}×{_LEAST_SIDE} and more"
     missing = [name for name in ("torch", "torchvision", "lpips") if find_spec(name) is None]
     if missing:
-        return f"not available: {', '.join(missing)} not installed; install the extra `learned`"
+        return f"not available: {', '.join(missing)} not installed; `make setup TORCH=cpu` installs them"
     weights = backbone_path()
     if not weights.is_file():
         return f"not available: AlexNet's weights are missing; put torchvision's {_BACKBONE_FILE} at {weights}"

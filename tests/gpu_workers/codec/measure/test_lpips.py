@@ -22,7 +22,7 @@ def test_where_it_cannot_be_had_it_is_none_with_the_fix(tmp_path: Path, monkeypa
     assert result.mean["lpips"] is None
     assert "lpips" not in result.per_frame
     installed = importlib.util.find_spec("lpips") and importlib.util.find_spec("torch")
-    fix = "alexnet-owt-7be5be79.pth" if installed else "install the extra `learned`"
+    fix = "alexnet-owt-7be5be79.pth" if installed else "make setup TORCH=cpu"
     assert result.why["lpips"].startswith("not available: ")
     assert fix in result.why["lpips"]
 
