@@ -34,7 +34,8 @@ class Watcher:
     def _watch(self) -> None:
         while self.why is None and not self._over.wait(LOOK_INTERVAL_S):
             usage = self._box.inside.usage()
-            self.peak_mb = max(self.peak_mb, usage.total_mb)
+            if usage.resident_mb:  # else its processes are gone already, and only the room of its files is left
+                self.peak_mb = max(self.peak_mb, usage.total_mb)
             self.why = excess(self._box.inside, usage, self._box.plan.limits.memory_mb)
         if self.why is not None:
             self._box.kill()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpu_workers.phase import FAILURE_FILE, REFUSED, Box, Refuse
 
+HELD_MB = 100
 STUBBORN = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -23,6 +24,13 @@ def fit(box: Box) -> None:
     print("a stray print is log, not progress", flush=True)
     box.progress(step=1, loss=float("nan"), note="started")
     (box.out / "result.txt").write_text(f"{box.spec.params['x']} {len(box.clips)} {box.threads}")
+
+
+def hold_memory(box: Box) -> None:
+    """For longer than the time between two looks."""
+    held = bytearray(b"x" * (HELD_MB << 20))
+    time.sleep(1)
+    print(len(held))
 
 
 def refuse(box: Box) -> None:

@@ -18,6 +18,7 @@ from gpu_workers.runner import NO_BOX, PhaseEnd, ProcessRunner, Running
 from gpu_workers.sandbox.runner import BoxRunner
 from lab.experiment import Spec
 from support.boxes import finish, need_sandbox, start
+from support.phases import HELD_MB
 
 SPEC = Spec(track="curve", family="line", params={"x": 3}, clips="c" * 64, seed=1, protocol=1)
 
@@ -47,8 +48,13 @@ def test_a_phase_that_works_is_done_and_its_claims_log_and_outputs_come_out(tmp_
     assert end.log == "a stray print is log, not progress\n"
     assert (tmp_path / "out" / "result.txt").read_text() == "3 1 2"
     assert 0.05 < end.cpu_s < 30
-    assert end.peak_mb is None or end.peak_mb < 500
     assert psutil.Process().children() == []
+
+
+def test_the_peak_memory_of_one_that_lasts_is_told(tmp_path: Path) -> None:
+    peak_mb = ended(run("hold_memory", tmp_path / "out", ())).peak_mb
+    assert peak_mb is not None
+    assert HELD_MB < peak_mb < HELD_MB + 200
 
 
 @pytest.mark.parametrize(("entry", "reason", "detail"), [
