@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ class BoxedPhase:
         """Copied by descriptor while every process of the box stands still, so that it is whole."""
         if self._end is not None or not self._changed(name):
             return False
-        with self._box.inside.frozen() as still:
+        # One that stands aside is still already, and must not be sent on its way.
+        with nullcontext(True) if self._turn.stands_aside else self._box.inside.frozen() as still:
             if not still:
                 self._finish_off(UNSTOPPED)
                 return False
@@ -201,6 +202,11 @@ class _Turn:
     def ran_s(self) -> float:
         """How long it has run in all."""
         return self._ran_s + (self._clock() - self._since if self._runs else 0.0)
+
+    @property
+    def stands_aside(self) -> bool:
+        """Whether it is frozen for somebody who has the machine alone."""
+        return self._released and not (self._runs or self._ended)
 
     def step(self) -> bool:
         """False if the box would not stand aside."""

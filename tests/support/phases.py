@@ -126,6 +126,14 @@ def count(box: Box) -> None:
         time.sleep(0.02)
 
 
+def count_and_leave(box: Box) -> None:
+    for step in range(100_000):
+        (box.out / "aside").write_text(f"{step}")
+        (box.out / "aside").replace(box.out / "live")
+        box.progress(step=step)
+        time.sleep(0.02)
+
+
 def leave_once_and_wait(box: Box) -> None:
     (box.out / "live").write_text("a checkpoint")
     box.progress(lives=1)

@@ -201,6 +201,30 @@ def test_a_box_stands_still_while_somebody_has_the_machine_alone_and_then_goes_o
     running.kill()
 
 
+def test_a_checkpoint_that_is_fetched_meanwhile_does_not_send_it_on_its_way(tmp_path: Path) -> None:
+    running = run("count_and_leave", tmp_path / "out")
+    while not running.progress():
+        assert running.poll() is None
+    with_all = Seat(tmp_path / "machine", alone=True)
+    while not with_all.taken():
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.progress()
+    assert running.fetch_live("live")
+    left = int((tmp_path / "out" / "live").read_text())
+    time.sleep(0.5)
+    assert running.poll() is None
+    assert [claim["step"] for claim in running.progress()] in ([], [left])
+    assert not running.fetch_live("live"), "nothing new: it has stood still"
+    with_all.close()
+    deadline = time.monotonic() + 20
+    while not running.progress() and time.monotonic() < deadline:
+        assert running.poll() is None
+        time.sleep(0.02)
+    assert time.monotonic() < deadline
+    running.kill()
+
+
 def test_one_that_will_not_stand_still_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpu_workers.sandbox.inside.FREEZE_S", -1.0)
     running = start("hang", tmp_path / "out")
