@@ -20,6 +20,7 @@ from gpu_workers.codec.phases import CHECKPOINT, DECODING_AGENT, ENCODING_AGENT,
 from lab import bundle
 from lab.backend import Backend, open_backend
 from lab.canonical import canonical_json
+from lab.control import Beat
 from lab.experiment import Clip, Dataset, Experiment, Spec, TrainingLimit
 from lab.space import Value
 from support.boxes import need_sandbox
@@ -147,10 +148,14 @@ class TrainingLab:
         train = self.now.checkpoints.get("train")
         return train.outputs[MODEL] if train and train.done else ""
 
+    def last_beat(self) -> Beat | None:
+        """Where the worker was, for whoever waits in vain: its phase, and the step that the training claims."""
+        return self.lab.ledger.beat_of(self.now.id, self.now.fence)
+
     def until(self, reached: Callable[[], object], what: str) -> None:
         end = time.monotonic() + WAIT_S
         while not reached():
-            assert time.monotonic() < end, f"waited in vain for {what}; {self.now}"
+            assert time.monotonic() < end, f"waited in vain for {what}; {self.now}; its last beat: {self.last_beat()}"
             time.sleep(0.02)
 
     def _op(self) -> str:
