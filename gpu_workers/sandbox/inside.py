@@ -50,7 +50,13 @@ class Inside:
 
     def members(self) -> list[int]:
         """The processes, by the numbers that they have in there."""
-        return [int(name) for name in os.listdir(self.proc) if name.isdigit()]
+        # Opened afresh: two threads that list one descriptor share its place in the list, and each would miss some.
+        # A process that was missed by a thaw stands still for ever.
+        listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.proc)
+        try:
+            return [int(name) for name in os.listdir(listing) if name.isdigit()]
+        finally:
+            os.close(listing)
 
     def usage(self) -> Usage:
         resident_kb = sum(self._status_kb(member, ("RssAnon", "RssShmem")) for member in self.members())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import struct
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,15 @@ def ended(running: Running) -> PhaseEnd:
     while (end := running.poll()) is None:
         time.sleep(0.005)
     return end
+
+
+@pytest.fixture()
+def quick_switches() -> Iterator[None]:
+    """Threads take turns so often that what they do at once does meet."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def test_a_phase_that_works_is_done_and_its_claims_log_and_outputs_come_out(tmp_path: Path) -> None:
@@ -222,6 +232,19 @@ def test_a_checkpoint_that_is_fetched_meanwhile_does_not_send_it_on_its_way(tmp_
         assert running.poll() is None
         time.sleep(0.02)
     assert time.monotonic() < deadline
+    running.kill()
+
+
+def test_a_box_goes_on_after_each_of_many_checkpoints_though_it_is_watched_all_the_time(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_switches: None) -> None:
+    """Two threads look into it at once; whom one of them missed would stand still for ever."""
+    monkeypatch.setattr("gpu_workers.sandbox.watch.LOOK_INTERVAL_S", 0.0)
+    running = run("count_and_leave", tmp_path / "out")
+    for _ in range(100):
+        deadline = time.monotonic() + 20
+        while not running.fetch_live("live") and time.monotonic() < deadline:
+            assert running.poll() is None
+        assert time.monotonic() < deadline, "it stands still"
     running.kill()
 
 
