@@ -38,7 +38,7 @@ def ended(running: Running) -> PhaseEnd:
     return end
 
 
-@pytest.fixture()
+@pytest.fixture
 def quick_switches() -> Iterator[None]:
     """Threads take turns so often that what they do at once does meet."""
     before = sys.getswitchinterval()
