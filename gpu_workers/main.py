@@ -69,5 +69,5 @@ def goals_for(backend: Backend, experiment: Experiment) -> tuple[Goal, ...]:
 
 
 def scratch(backend: Backend, experiment: Experiment) -> Path:
-    assert backend.folder is not None
-    return backend.folder / "scratch" / f"{experiment.id}.{experiment.fence}"
+    assert backend.workplace is not None
+    return backend.workplace / "scratch" / f"{experiment.id}.{experiment.fence}"

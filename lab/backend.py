@@ -27,13 +27,18 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Queue(Protocol):
-    """At-least-once hints for one job class. A message is invisible after a delivery until its time is up."""
+    """At-least-once hints for one job class. A message is invisible after a delivery until its time is up. Neither
+    their order nor an exact count is promised."""
 
     def send(self, body: str) -> str: ...
 
-    def receive(self, invisible_s: float) -> Message | None: ...
+    def receive(self, invisible_s: float, wait_s: float = 0.0) -> Message | None:
+        """One, or None. Where asking costs money it waits up to `wait_s` for one to come; elsewhere it may not."""
+        ...
 
-    def extend(self, message: Message, invisible_s: float) -> None: ...
+    def extend(self, message: Message, invisible_s: float) -> None:
+        """From now on. Like `done`, it raises nothing where the delivery is no longer the newest."""
+        ...
 
     def done(self, message: Message) -> None: ...
 
@@ -94,13 +99,18 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     queues: dict[str, Queue]
     store: Store
     mailbox: Mailbox
-    folder: Path | None = None  # of a local lab; journal, scratch and published pages live there
+    folder: Path | None = None  # of a local lab; database, journal and locks live there
+    workplace: Path | None = None  # on this machine: scratch, logs, the page as last seen; of a local lab, its folder
 
 
 def open_backend(address: str, *, create: bool = False) -> Backend:
-    """The backend at `local:DIR` or `aws:PREFIX`. Raises UserError, with the fix, if there is none."""
+    """The backend at `local:DIR` or `aws:PREFIX`. Raises UserError, with the fix, if there is none. `create` makes a
+    local one; on an account only a deploy does."""
     scheme, _, rest = address.partition(":")
     if scheme == "local" and rest:
         from lab.local.backend import open_local
         return open_local(Path(rest), create=create)
-    raise UserError(f"--backend {address!r}: write local:DIR, such as local:./lab")
+    if scheme == "aws" and rest:
+        from lab.aws.backend import open_aws
+        return open_aws(rest)
+    raise UserError(f"--backend {address!r}: write local:DIR, such as local:./lab, or aws:PREFIX")

@@ -16,6 +16,8 @@ Reason = Literal["crash", "timeout", "memory", "disk", "diverged", "refused", "b
                  "harness_fault"]
 Ending = Literal["finished", "interrupted", "lost", "released"]
 
+JOB_CLASSES = ("cpu", "gpu")  # what a queue is for; a family's spec names its own
+
 MOVES: dict[State, frozenset[State]] = {
     "proposed": frozenset({"queued", "cancelled"}),
     "queued": frozenset({"running", "cancelled"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -19,13 +20,32 @@ from lab.errors import Unavailable
 
 LOGIN = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, TokenRetrievalError)
 REGION = (NoRegionError,)
+NO_REGION = "no region is set; set AWS_REGION, such as us-east-1"
+DENIED = "give this role or user the permission, or choose another AWS_PROFILE"
+KEYS = "the credentials are not valid: check AWS_PROFILE and the access key"
+EXPIRED = "the credentials have run out: sign in again (`aws sso login`)"
+CLOCK = "the credentials or this machine's clock are wrong: check both"
+ABSENT = "there is no such lab in this account and region, or it is half deployed: deploy it, or check the region"
 FIXES = {
-    "AccessDeniedException": "give this role or user the permission, or choose another AWS_PROFILE",
-    "ExpiredTokenException": "the credentials have run out: sign in again (`aws sso login`)",
-    "IncompleteSignatureException": "the credentials are not valid: check AWS_PROFILE and the access key",
-    "InvalidSignatureException": "the credentials or this machine's clock are wrong: check both",
-    "ResourceNotFoundException": "there is no such lab in this account and region: deploy it, or check the region",
-    "UnrecognizedClientException": "the credentials are not valid: check AWS_PROFILE and the access key",
+    "AWS.SimpleQueueService.NonExistentQueue": ABSENT,
+    "AccessDenied": DENIED,
+    "AccessDeniedException": DENIED,
+    "AuthorizationError": DENIED,
+    "AuthorizationHeaderMalformed": "the bucket is in another region: check AWS_REGION",
+    "ExpiredToken": EXPIRED,
+    "ExpiredTokenException": EXPIRED,
+    "IncompleteSignatureException": KEYS,
+    "InvalidAccessKeyId": KEYS,
+    "InvalidClientTokenId": KEYS,
+    "InvalidSignatureException": CLOCK,
+    "NoSuchBucket": ABSENT,
+    "NotFound": ABSENT,  # how SNS says that there is no such topic
+    "PermanentRedirect": "the bucket is in another region: check AWS_REGION",
+    "RequestExpired": CLOCK,
+    "RequestTimeTooSkewed": "this machine's clock is wrong: set it (`timedatectl set-ntp true`)",
+    "ResourceNotFoundException": ABSENT,
+    "SignatureDoesNotMatch": CLOCK,
+    "UnrecognizedClientException": KEYS,
 }
 WAIT = "AWS is busy; call again, nothing is done twice"
 OURS = "AWS does not accept such a request; please report it as a fault of Aether"
@@ -33,18 +53,22 @@ OURS = "AWS does not accept such a request; please report it as a fault of Aethe
 
 @contextmanager
 def plain_errors(what: str) -> Iterator[None]:
-    """Whatever botocore raises inside becomes Unavailable; `what` says which thing could not be reached."""
+    """Whatever AWS's library raises inside becomes Unavailable; `what` says which thing could not be reached."""
     try:
         yield
     except ClientError as error:
-        code, said = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        code, said = code_of(error), error.response["Error"].get("Message", "")
         raise Unavailable(f"{what}: {code}: {_line(said)}; {FIXES.get(code) or _fix(code)}") from error
     except LOGIN as error:
         raise Unavailable(f"{what}: {_line(error)}; set AWS_PROFILE or sign in (`aws configure`)") from error
     except REGION as error:
-        raise Unavailable(f"{what}: no region is set; set AWS_REGION, such as us-east-1") from error
-    except BotoCoreError as error:
+        raise Unavailable(f"{what}: {NO_REGION}") from error
+    except (BotoCoreError, Boto3Error) as error:
         raise Unavailable(f"{what}: {_line(error)}; check the network and the region, then call again") from error
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])
 
 
 def _fix(code: str) -> str:

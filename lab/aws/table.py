@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from random import Random
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 from botocore.config import Config
@@ -41,7 +41,7 @@ TABLE_SCHEMA: dict[str, Any] = {
     }],
     "BillingMode": "PAY_PER_REQUEST",
 }
-BODY_LIMIT = 350_000  # bytes; an item may have 400 KB, its names and keys included
+BODY_LIMIT = 350_000  # bytes; an item may have 400 KB, its names and keys included. Larger bodies go elsewhere
 # A call ends within CALL_S, the pause between its attempts included. Two of them make a heartbeat, and must fit into
 # the grace in which a worker stops itself before its lease runs out (15 s by default).
 CONNECT_S, READ_S, ATTEMPTS = 1.0, 2.0, 2
@@ -68,12 +68,20 @@ def create_table(client: DynamoDBClient, name: str) -> None:
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 
-class DynamoTable:
-    """Implements `lab.table.Table`. May be shared by threads."""
+class Elsewhere(Protocol):
+    """Where bodies lie that no item can hold. They are put there before the item that names them is written."""
 
-    def __init__(self, client: DynamoDBClient, name: str, rng: Random | None = None,
-                 pause: Callable[[float], None] = sleep) -> None:
-        self._client, self._name, self._pause = client, name, pause
+    def put(self, body: bytes) -> str: ...
+
+    def get(self, hash: str) -> bytes: ...
+
+
+class DynamoTable:
+    """Implements `lab.table.Table`. May be shared by threads. Without an `elsewhere` large bodies are refused."""
+
+    def __init__(self, client: DynamoDBClient, name: str, elsewhere: Elsewhere | None = None,
+                 rng: Random | None = None, pause: Callable[[float], None] = sleep) -> None:
+        self._client, self._name, self._elsewhere, self._pause = client, name, elsewhere, pause
         self._rng = rng or Random()
         self._what = f"DynamoDB table {name}"
 
@@ -81,13 +89,13 @@ class DynamoTable:
         with plain_errors(self._what):
             answer = self._client.get_item(TableName=self._name, Key=_key(kind, id), ConsistentRead=True)
         item = answer.get("Item")
-        return None if item is None else _verified(item)
+        return None if item is None else self._verified(item)
 
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:
         found: Iterator[Record]
         if tag is None:
-            found = map(_verified, self._query(kind, after, limit, newest_first))
+            found = map(self._verified, self._query(kind, after, limit, newest_first))
         else:
             ids = (item["sk"]["S"] for item in self._query(kind, after, limit, newest_first, tag))
             found = (record for record in self._records(kind, ids, min(limit, GET_BATCH)) if record.tag == tag)
@@ -108,7 +116,7 @@ class DynamoTable:
 
     def set(self, kind: str, id: str, body: bytes, tag: str = "") -> None:
         with plain_errors(self._what):
-            self._client.put_item(TableName=self._name, Item=_item(Record(kind, id, 1, body, tag)))
+            self._client.put_item(TableName=self._name, Item=self._item(Record(kind, id, 1, body, tag)))
 
     def delete(self, kind: str, ids: Iterable[str]) -> None:
         for batch in _batches(ids, DELETE_BATCH):
@@ -151,7 +159,7 @@ class DynamoTable:
             for turn in self._turns("read"):
                 with plain_errors(self._what):
                     answer = self._client.batch_get_item(RequestItems=asked)
-                found |= {record.id: record for record in map(_verified, answer["Responses"].get(self._name, []))}
+                found |= {record.id: record for record in map(self._verified, answer["Responses"].get(self._name, []))}
                 asked = answer.get("UnprocessedKeys")
                 if not asked:
                     break
@@ -176,11 +184,37 @@ class DynamoTable:
         return ""
 
     def _put_item(self, write: Write) -> dict[str, Any]:
-        return {"Put": {"TableName": self._name, "Item": _item(write.record()), **_still(write.expected)}}
+        return {"Put": {"TableName": self._name, "Item": self._item(write.record()), **_still(write.expected)}}
 
     def _check_item(self, check: Check) -> dict[str, Any]:
         return {"ConditionCheck": {"TableName": self._name, "Key": _key(check.kind, check.id),
                                    **_still(check.expected)}}
+
+    def _item(self, record: Record) -> dict[str, Any]:
+        """A record without a tag stays out of the index. Raises Refused for a body that has no place."""
+        item = {**_key(record.kind, record.id), "version": {"N": str(record.version)}, "digest": {"B": record.digest()}}
+        if len(record.body) <= BODY_LIMIT:
+            item["body"] = {"B": record.body}
+        elif self._elsewhere is not None:
+            item["elsewhere"] = {"S": self._elsewhere.put(record.body)}
+        else:
+            raise Refused(f"{record.kind} {record.id} has {len(record.body):,} bytes, more than the {BODY_LIMIT:,} "
+                          f"that DynamoDB takes; put large parts into the store and keep their hash")
+        return item | ({"tagged": {"S": _tagged(record.kind, record.tag)}} if record.tag else {})
+
+    def _verified(self, item: dict[str, Any]) -> Record:
+        kind, id = item["pk"]["S"], item["sk"]["S"]
+        tag = item["tagged"]["S"].removeprefix(f"{kind}#") if "tagged" in item else ""
+        body = bytes(item["body"]["B"]) if "body" in item else self._from_elsewhere(item["elsewhere"]["S"])
+        record = Record(kind, id, int(item["version"]["N"]), body, tag)
+        if record.digest() != bytes(item["digest"]["B"]):
+            raise Damaged(f"the record {kind} {id} is damaged; restore {self._name} to a point in time before")
+        return record
+
+    def _from_elsewhere(self, hash: str) -> bytes:
+        if self._elsewhere is None:
+            raise Damaged(f"{self._what}: a body lies elsewhere ({hash[:12]}…), and nothing was said of where")
+        return self._elsewhere.get(hash)
 
     def _turns(self, what: str) -> Iterator[int]:
         yield from range(TRIES)
@@ -204,25 +238,6 @@ def _key(kind: str, id: str) -> dict[str, Any]:
 
 def _tagged(kind: str, tag: str) -> str:
     return f"{kind}#{tag}"
-
-
-def _item(record: Record) -> dict[str, Any]:
-    """A record without a tag stays out of the index. Raises Refused for a body that no item can hold."""
-    if len(record.body) > BODY_LIMIT:
-        raise Refused(f"{record.kind} {record.id} has {len(record.body):,} bytes, more than the {BODY_LIMIT:,} that "
-                      f"DynamoDB takes; put large parts into the store and keep their hash")
-    item = {**_key(record.kind, record.id), "version": {"N": str(record.version)}, "body": {"B": record.body},
-            "digest": {"B": record.digest()}}
-    return item | ({"tagged": {"S": _tagged(record.kind, record.tag)}} if record.tag else {})
-
-
-def _verified(item: dict[str, Any]) -> Record:
-    kind, id = item["pk"]["S"], item["sk"]["S"]
-    tag = item["tagged"]["S"].removeprefix(f"{kind}#") if "tagged" in item else ""
-    record = Record(kind, id, int(item["version"]["N"]), bytes(item["body"]["B"]), tag)
-    if record.digest() != bytes(item["digest"]["B"]):
-        raise Damaged(f"the record {kind} {id} is damaged; run `aether doctor --repair` to restore it from the journal")
-    return record
 
 
 def _batches(ids: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -8,13 +8,13 @@ from random import Random
 from lab.backend import Backend
 from lab.clock import Clock, SystemClock
 from lab.errors import NotFound, Unavailable, UserError
+from lab.experiment import JOB_CLASSES
 from lab.ledger import Ledger
 from lab.local.mailbox import FileMailbox
 from lab.local.queue import SqliteQueue
 from lab.local.store import FileStore
 from lab.local.table import SqliteTable
 
-JOB_CLASSES = ("cpu", "gpu")
 DATABASE = "ledger.db"
 
 
@@ -35,6 +35,6 @@ def open_local(folder: Path, *, create: bool = False, clock: Clock | None = None
 
 def assemble(table: SqliteTable, folder: Path, clock: Clock, rng: Random | None = None) -> Backend:
     """The four parts over one open database."""
-    return Backend(address=f"local:{folder}", ledger=Ledger(table, clock, rng), folder=folder,
+    return Backend(address=f"local:{folder}", ledger=Ledger(table, clock, rng), folder=folder, workplace=folder,
                    queues={name: SqliteQueue(table, name, clock.wall, rng) for name in JOB_CLASSES},
                    store=FileStore(folder / "store"), mailbox=FileMailbox(folder / "outbox"))

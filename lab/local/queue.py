@@ -39,7 +39,7 @@ class SqliteQueue:
         with self._table.session():
             return str(self._table.execute(SEND, (self._name, body, self._wall())).lastrowid)
 
-    def receive(self, invisible_s: float) -> Message | None:
+    def receive(self, invisible_s: float, wait_s: float = 0.0) -> Message | None:
         if not self._peek():  # most calls find nothing; they should not take the write lock
             return None
         with self._table.session():

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 from lab.canonical import sha256
-from lab.errors import Conflict, Damaged, NotFound, UserError
+from lab.errors import Conflict, Damaged
 from lab.files import Files, SystemFiles
+from lab.stored import missing, object_name, pointer_name
 
-HASH = re.compile(r"[0-9a-f]{64}")
-POINTER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 ASIDE = ".aside"  # files that were being written; the sweep removes old ones
 
 
@@ -115,19 +113,14 @@ class FileStore:
     def _there(self, hash: str) -> Path:
         path = self._object(hash)
         if not self._files.exists(path):
-            raise NotFound(f"the store has no file {hash[:12]}…; was it removed by hand? add the clip again, "
-                           f"or run the experiment again with `aether reproduce`")
+            raise missing(hash)
         return path
 
     def _object(self, hash: str) -> Path:
-        if not HASH.fullmatch(hash):
-            raise UserError(f"{hash!r} is no SHA-256")
-        return self.folder / "objects" / hash[:2] / hash[2:]
+        return self.folder / object_name(hash)
 
     def _pointer(self, name: str) -> Path:
-        if not POINTER.fullmatch(name):
-            raise UserError(f"{name!r} is no pointer's name: lower-case letters, digits, dots and dashes")
-        return self.folder / "pointers" / name
+        return self.folder / pointer_name(name)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -132,7 +132,7 @@ class MessyQueue:
             return "late"
         return self._answered(self._queue.send(body))
 
-    def receive(self, invisible_s: float) -> Message | None:
+    def receive(self, invisible_s: float, wait_s: float = 0.0) -> Message | None:
         self._line.reach()
         message = self._queue.receive(invisible_s)
         return self._answered(message) if message is not None else None
