@@ -12,7 +12,7 @@ one transaction's time for each change, and DynamoDB's 1,000 write units a secon
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import islice
 from random import Random
 from time import sleep
@@ -64,7 +64,8 @@ def connect(**where: Any) -> DynamoDBClient:
 def create_table(client: DynamoDBClient, name: str) -> None:
     """The table as CDK deploys it, ready to use: for emulators and tests."""
     with plain_errors(f"DynamoDB table {name}"):
-        client.create_table(TableName=name, **TABLE_SCHEMA)
+        with suppress(client.exceptions.ResourceInUseException):  # its reply was lost, and botocore asked again
+            client.create_table(TableName=name, **TABLE_SCHEMA)
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 from lab.errors import Conflict
 from lab.table import Check, Table, Write
+from support.servers import Endpoint
+from support.tables import Place
 
 
 def write(id: str, expected: int = 0, body: bytes = b"{}", tag: str = "", kind: str = "thing") -> Write:
@@ -153,3 +157,12 @@ def test_a_session_commits_what_was_decided_inside(table: Table) -> None:
         seen = table.get("thing", "a")
         table.commit([write("a", seen.version if seen else 0)])
     assert ids(table) == ["a"]
+
+
+@pytest.mark.ci
+def test_a_table_whose_making_is_asked_for_again_is_made_once(dynamodb_local: Endpoint) -> None:
+    place = Place(f"twice-{uuid4().hex}", dynamodb_local)
+    place.create()
+    place.open().commit([write("a")])
+    place.create()
+    assert ids(place.open()) == ["a"]
