@@ -49,4 +49,4 @@ def _encode(more: tuple[str, ...]) -> Phase:
 def _score(more: tuple[str, ...]) -> Phase:
     return Phase(name="score", entry="gpu_workers.codec.scoring:score",
                  inputs=("clips:score", "clips:confirm", f"encode/{STREAMS}/", f"encode/{RECORDS}", *more),
-                 outputs=(SCORES, FRAMES, f"{THUMBNAILS}/"), trusted=True, limit_s=1200)
+                 outputs=(SCORES, FRAMES, f"{THUMBNAILS}/"), trusted=True, timed=True, limit_s=1200)
