@@ -35,7 +35,7 @@ def serve(address: str, *, name: str = "", keep_going: Callable[[], bool] = lamb
         log.warning("NOT SANDBOXED", why=sandbox.why)
 
     def workspace(experiment: Experiment) -> FolderWorkspace:
-        return FolderWorkspace(scratch(backend, experiment), backend.store)
+        return FolderWorkspace(scratch(backend, experiment), backend.store, experiment.id)
 
     worker = Worker(config(current_settings(backend), name), Surroundings(
         backend=backend, runner=runner_here(), sandboxed=sandbox.works, workspace=workspace, track=load_track,

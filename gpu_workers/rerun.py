@@ -93,7 +93,7 @@ def rerun(lab: Backend, experiment: Experiment, folder: Path, told: Told = lambd
     worker = Worker(config(current_settings(lab), "rerun"), Surroundings(
         backend=memory, runner=runner_here(), sandboxed=sandbox_here().works, track=load_track,
         goals=lambda _: goals_for(lab, experiment), clock=SystemClock(),
-        workspace=lambda attempt: FolderWorkspace(folder / "scratch", memory.store)))
+        workspace=lambda attempt: FolderWorkspace(folder / "scratch", memory.store, attempt.id)))
     try:
         while (now := memory.ledger.experiment(experiment.id)).state != "finished":
             time.sleep(worker.step())

@@ -69,7 +69,7 @@ class Running(Protocol):
 
     def fetch_live(self, name: str) -> bool:
         """Brings the output that a phase replaces while it runs into the request's `out`, whole, and says whether it
-        is another one than the last time."""
+        is another one than the last time. Raises NotCollected for one that is none, or too large."""
         ...
 
     def kill(self) -> None:

@@ -17,7 +17,7 @@ import structlog
 
 from gpu_workers.collect import NotCollected
 from gpu_workers.runner import PhaseEnd, Runner, Running
-from gpu_workers.workspace import Workspace
+from gpu_workers.workspace import RESUME, Workspace
 from lab.backend import Backend, Message
 from lab.clock import Clock
 from lab.control import Beat
@@ -73,6 +73,8 @@ class Job:
     beats: int = 0
     next_look: float = 0.0  # for a live checkpoint
     looks: int = 0
+    live: set[str] = field(default_factory=set)  # checkpoints that its record names, has named, or may come to name
+    complained: bool = False  # of a live output that is no checkpoint: once is enough
     phase: Phase | None = None
     running: Running | None = None
     progress: dict[str, Any] = field(default_factory=dict)
@@ -177,6 +179,8 @@ class Worker:
             job.running = self._around.runner.start(request, limit_s, memory_mb)
         except OSError as error:
             raise _no_room(job, job.phase, error) from error
+        if RESUME in request.inputs:
+            job.live.add(job.experiment.checkpoints[job.phase.name].outputs[job.phase.live])
         job.next_look = self._now() + job.terms.checkpoint_s
         self._around.probe("phase.start.after")
         return POLL_S
@@ -199,16 +203,27 @@ class Worker:
 
     def _keep_live(self, job: Job, phase: Phase, running: Running) -> None:
         """What the phase could go on from, if it has left anything new since the last look."""
-        if not running.fetch_live(phase.live):
-            return
         try:
+            if not running.fetch_live(phase.live):
+                return
             kept = job.workspace.keep_live(phase)
-        except NotCollected as wrong:
-            log.info("no checkpoint", experiment=job.experiment.id, phase=phase.name, why=str(wrong))
+        except NotCollected as wrong:  # it costs a checkpoint, and not the attempt
+            if not job.complained:
+                log.warning("no checkpoint", experiment=job.experiment.id, phase=phase.name, why=str(wrong))
+            job.complained = True
             return
+        job.live.update(kept.values())
         job.looks += 1
-        self._ledger.checkpointed(job.experiment.id, job.fence, phase.name, Checkpoint(outputs=kept, done=False),
-                                  op_id=f"{job.experiment.id}.{job.fence}.live.{phase.name}.{job.looks}")
+        self._checkpointed(job, phase, Checkpoint(outputs=kept, done=False), f"live.{phase.name}.{job.looks}")
+
+    def _checkpointed(self, job: Job, phase: Phase, checkpoint: Checkpoint, op: str) -> None:
+        """Once the record is known to name this one, the live ones before it are nobody's."""
+        store, before = self._around.backend.store, self._around.clock.wall()
+        self._ledger.checkpointed(job.experiment.id, job.fence, phase.name, checkpoint,
+                                  op_id=f"{job.experiment.id}.{job.fence}.{op}")
+        for hash in sorted(job.live.difference(checkpoint.outputs.values())):
+            store.retire(hash, before)  # not if an attempt that came after us has stored the very same
+            job.live.discard(hash)
 
     def _record(self, job: Job, phase: Phase, end: PhaseEnd) -> None:
         """Keep what the phase left, and its log's end, before anyone is told that it is done."""
@@ -223,8 +238,7 @@ class Worker:
         if end.reason is not None:
             job.outcome = _failed(_blamed(end.reason, phase), f"{phase.name}: {end.detail}")
         checkpoint = Checkpoint(outputs=outputs, done=end.reason is None, seconds=end.seconds)
-        self._ledger.checkpointed(job.experiment.id, job.fence, phase.name, checkpoint,
-                                  op_id=f"{job.experiment.id}.{job.fence}.checkpoint.{phase.name}")
+        self._checkpointed(job, phase, checkpoint, f"checkpoint.{phase.name}")
         done = {**job.experiment.checkpoints, phase.name: checkpoint}
         job.experiment = msgspec.structs.replace(job.experiment, checkpoints=done)
 

@@ -12,18 +12,23 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import structlog
 
+from gpu_workers.checkpoint import LIVE_BYTES, mark, marked, unmark
 from gpu_workers.collect import collect
 from gpu_workers.machine import default_path
 from gpu_workers.phase import ARTEFACTS, BoundClip, PhaseRequest
 from lab import bundle
 from lab.backend import Store
+from lab.errors import NotFound
 from lab.experiment import Checkpoint, Dataset, Experiment, Terms
 from lab.track import Phase
 
 OUTPUT_BYTES = 2 << 30  # all the outputs of a phase together
 CODE = "code/"  # the input that stands for a candidate's bundle
 RESUME = "resume"  # the input that stands for a phase's own last live output
+
+log = structlog.get_logger("worker")
 
 
 class Workspace(Protocol):
@@ -36,7 +41,8 @@ class Workspace(Protocol):
         ...
 
     def keep_live(self, phase: Phase) -> dict[str, str]:
-        """Store the phase's live output as it stands; its name → hash. Raises NotCollected."""
+        """Store the phase's live output as it stands; its name → hash, which no other experiment has. Raises
+        NotCollected."""
         ...
 
     def clean(self) -> None: ...
@@ -45,8 +51,9 @@ class Workspace(Protocol):
 class FolderWorkspace:
     """Implements `Workspace` in `folder`, which is this attempt's own."""
 
-    def __init__(self, folder: Path, store: Store) -> None:
-        self._folder, self._store = folder, store
+    def __init__(self, folder: Path, store: Store, id: str) -> None:
+        """`id` is the experiment's."""
+        self._folder, self._store, self._id = folder, store, id
 
     def request(self, experiment: Experiment, phase: Phase, terms: Terms) -> PhaseRequest:
         """Everything that the phase declared as its input, bound. Raises NotFound or Damaged."""
@@ -70,8 +77,10 @@ class FolderWorkspace:
         return {name: self._store.put(path) for name, path in collect(out, tuple(declared), OUTPUT_BYTES).items()}
 
     def keep_live(self, phase: Phase) -> dict[str, str]:
-        out = self._folder / phase.name
-        return {name: self._store.put(path) for name, path in collect(out, (phase.live,), OUTPUT_BYTES).items()}
+        [path] = collect(self._folder / phase.name, (phase.live,), LIVE_BYTES).values()
+        target = self._folder / "live" / phase.name
+        mark(path, target, marked(self._id, phase.name))
+        return {phase.live: self._store.put(target)}
 
     def clean(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -92,9 +101,16 @@ class FolderWorkspace:
         return str(target)
 
     def _resume(self, phase: Phase, last: Checkpoint | None) -> dict[str, str]:
-        """What an attempt that was interrupted in this very phase has left, if it left anything."""
+        """What an attempt that was interrupted in this very phase has left, if it left anything. One that is gone, as
+        under a ledger that was restored from an older day, costs the way up to it and nothing else."""
         hash = last.outputs.get(phase.live) if last and phase.live and not last.done else None
-        return {RESUME: str(self._store.fetch(hash))} if hash else {}
+        target = self._folder / "in" / RESUME / phase.name
+        try:
+            if hash and unmark(self._store.fetch(hash), target, marked(self._id, phase.name)):
+                return {RESUME: str(target)}
+        except NotFound:
+            log.warning("a checkpoint is gone; its phase begins anew", experiment=self._id, phase=phase.name)
+        return {}
 
     def _lay_out(self, name: str, checkpoints: dict[str, Checkpoint]) -> str:
         """`encode/streams/` becomes a folder of links, `train/weights` one link."""

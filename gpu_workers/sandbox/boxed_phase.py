@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from gpu_workers.checkpoint import LIVE_BYTES
 from gpu_workers.claims import ClaimReader
 from gpu_workers.collect import NotCollected, read_plain_at, take
 from gpu_workers.machine import Seat, default_path
@@ -88,8 +89,8 @@ class BoxedPhase:
             if not still:
                 self._finish_off(UNSTOPPED)
                 return False
-            with suppress(NotCollected, OSError):  # a disk of ours that is full costs a checkpoint, and nobody's work
-                take(self._box.inside.out, (name,), OUTPUT_BYTES, Path(self._request.out))
+            with suppress(OSError):  # a disk of ours that is full costs a checkpoint, and nobody's work
+                take(self._box.inside.out, (name,), LIVE_BYTES, Path(self._request.out))
                 return True
         return False
 

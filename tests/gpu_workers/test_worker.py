@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ class FakeWorkspace:
     def __init__(self, store: FileStore, left: dict[str, dict[str, bytes]]) -> None:
         self._store, self._left = store, left
         self.cleaned = False
+        self.step = 40
 
     def request(self, experiment: Experiment, phase: Phase, terms: Terms) -> PhaseRequest:
         last = experiment.checkpoints.get(phase.name)
@@ -96,7 +98,10 @@ class FakeWorkspace:
         return {name: self._store.put_bytes(data) for name, data in self._left[phase.name].items()}
 
     def keep_live(self, phase: Phase) -> dict[str, str]:
-        return {phase.live: self._store.put_bytes(b"step 40")}
+        self.step += 1
+        if self.step > 50:
+            raise NotCollected("it has 2 bytes, and 1 is allowed")
+        return {phase.live: self._store.put_bytes(f"step {self.step}".encode())}
 
     def clean(self) -> None:
         self.cleaned = True
@@ -389,12 +394,12 @@ def test_a_checkpoint_is_kept_on_a_clock_and_the_next_attempt_goes_on_from_it(be
     bench.clock.now += CHECKPOINT_S
     bench.worker.step()
     kept = bench.lab.ledger.experiment(id).checkpoints["fit"]
-    assert (kept.done, bench.store.read(kept.outputs["descent.json"])) == (False, b"step 40")
+    assert (kept.done, bench.store.read(kept.outputs["descent.json"])) == (False, b"step 41")
     bench.worker.interrupt("spot notice")
     bench.step_until(lambda: bench.worker.idle)
     bench.lab.reserve(id)
     bench.step_until(lambda: len(bench.runner.started) == 2)
-    assert bench.runner.resumed == ["step 40"]
+    assert bench.runner.resumed == ["step 41"]
 
 
 def test_the_last_checkpoint_is_taken_before_the_work_is_given_back(bench: Bench) -> None:
@@ -404,3 +409,78 @@ def test_the_last_checkpoint_is_taken_before_the_work_is_given_back(bench: Bench
     bench.worker.interrupt("spot notice")
     bench.step_until(lambda: bench.worker.idle)
     assert bench.lab.ledger.experiment(id).checkpoints["fit"].outputs.keys() == {"descent.json"}
+
+
+def test_a_checkpoint_goes_when_the_record_names_the_next_and_the_last_when_the_phase_has_ended(bench: Bench) -> None:
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    first, second = kept(bench, id), kept(bench, id)
+    assert (bench.store.has(first), bench.store.has(second)) == (False, True)
+    bench.worker.interrupt("spot notice")
+    bench.step_until(lambda: bench.worker.idle)
+    bench.lab.reserve(id)
+    bench.step_until(lambda: len(bench.runner.started) == 2)
+    assert bench.store.has(second), "the record names it until there is another"
+    bench.workspaces[-1].step = 45
+    third = kept(bench, id)
+    assert (bench.store.has(second), bench.store.has(third)) == (False, True)
+    bench.runner.finish()
+    bench.run_phase("score")
+    assert bench.outcome(id).verdict == "success"
+    assert not bench.store.has(third)
+    assert all(map(bench.store.has, bench.lab.ledger.experiment(id).checkpoints["fit"].outputs.values()))
+
+
+def test_a_checkpoint_whose_record_was_not_confirmed_takes_no_other_with_it(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger may name either of them."""
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    first, checkpointed = kept(bench, id), bench.lab.ledger.checkpointed
+
+    def lost(*arguments: Any, **named: Any) -> str:
+        checkpointed(*arguments, **named)
+        raise Unavailable("the reply was lost")
+    monkeypatch.setattr(bench.lab.ledger, "checkpointed", lost)
+    second = kept(bench, id)
+    assert bench.store.has(first)
+    assert bench.store.has(second)
+    monkeypatch.undo()
+    kept(bench, id)
+    assert not bench.store.has(first)
+    assert not bench.store.has(second)
+
+
+def test_a_checkpoint_that_another_attempt_has_stored_since_stays(bench: Bench) -> None:
+    """What this worker replaced may be what the next one, which its own removal overtakes, has just kept."""
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    first = kept(bench, id)
+    later = bench.clock.now + 1000 * CHECKPOINT_S
+    os.utime(bench.store.fetch(first), (later, later))
+    kept(bench, id)
+    assert bench.store.has(first)
+
+
+def test_a_live_output_that_is_no_checkpoint_costs_a_checkpoint_and_is_told_once(
+        bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    last = kept(bench, id)
+    bench.workspaces[-1].step = 50
+    assert [kept(bench, id), kept(bench, id)] == [last, last]
+    assert capsys.readouterr().out.count("it has 2 bytes, and 1 is allowed") == 1
+    bench.runner.finish()
+    bench.run_phase("score")
+    assert bench.outcome(id).verdict == "success"
+
+
+def kept(bench: Bench, id: str) -> str:
+    """The checkpoint that the record names after the next look, stored at that moment of the test's clock."""
+    bench.runner.live = True
+    bench.clock.now += CHECKPOINT_S
+    for _ in range(3):
+        bench.worker.step()
+    hash = bench.lab.ledger.experiment(id).checkpoints["fit"].outputs["descent.json"]
+    os.utime(bench.store.fetch(hash), (bench.clock.now, bench.clock.now))
+    return hash

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from simulator.invariants import Broken
 from simulator.lines import Killed
 
 from gpu_workers.collect import NotCollected
@@ -119,7 +120,7 @@ class SimWorkspace:
         last = experiment.checkpoints.get(phase.name)
         live = last.outputs.get(phase.live) if last and phase.live and not last.done else None
         return PhaseRequest(entry=phase.entry, spec=experiment.spec, out=str(Path("/scratch") / phase.name),
-                            inputs={RESUME: self._store.read(live).decode()} if live else {})
+                            inputs={RESUME: self._resumed(live)} if live else {})
 
     def keep(self, phase: Phase) -> dict[str, str]:
         if self._world.strikes("nothing_left"):
@@ -128,10 +129,16 @@ class SimWorkspace:
 
     def keep_live(self, phase: Phase) -> dict[str, str]:
         done_s = self._world.live[(self._experiment.id, self._experiment.fence)]
-        return {phase.live: self._store.put_bytes(f"{done_s:.3f}".encode())}
+        return {phase.live: self._store.put_bytes(f"{self._experiment.id} {done_s:.3f}".encode())}
 
     def clean(self) -> None:
         pass
+
+    def _resumed(self, live: str) -> str:
+        """What the record names can be had, whoever removes what."""
+        if not self._store.has(live):
+            raise Broken(4, f"the last checkpoint of {self._experiment.id} is gone")
+        return self._store.read(live).decode().split()[1]
 
     def _output(self, name: str) -> bytes:
         print_ = self._experiment.fingerprint

@@ -13,6 +13,7 @@ import msgspec
 import psutil
 import pytest
 
+from gpu_workers.collect import NotCollected
 from gpu_workers.machine import MachineLock, Seat
 from gpu_workers.phase import BoundClip, PhaseRequest
 from gpu_workers.runner import NO_BOX, PhaseEnd, ProcessRunner, Running
@@ -135,6 +136,18 @@ def test_a_checkpoint_that_our_disk_has_no_room_for_is_none_and_stops_nobody(
         assert running.poll() is None
     monkeypatch.setattr("gpu_workers.sandbox.boxed_phase.take", full)
     assert not running.fetch_live("live")
+    assert running.poll() is None, "it goes on"
+    running.kill()
+
+
+def test_a_checkpoint_that_is_too_large_is_refused_and_stops_nobody(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_workers.sandbox.boxed_phase.LIVE_BYTES", 1)
+    running = run("leave_once_and_wait", tmp_path / "out")
+    while not running.progress():
+        assert running.poll() is None
+    with pytest.raises(NotCollected, match="and 1 are allowed"):
+        running.fetch_live("live")
     assert running.poll() is None, "it goes on"
     running.kill()
 
