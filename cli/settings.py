@@ -91,10 +91,10 @@ def _print_changes(changed: dict[str, tuple[Any, Any]], same: str) -> None:
 
 
 def _lines(value: Any) -> list[str]:
-    """A list of tables, one a line; the track's own where there is none."""
+    """A list, each element on a line; the track's own where there is none."""
     if not value:
         return []
-    return [", ".join(f"{key} {one[key]}" for key in one) for one in value]
+    return [", ".join(f"{key} {one[key]}" for key in one) if isinstance(one, dict) else str(one) for one in value]
 
 
 def _word(value: Any) -> str:

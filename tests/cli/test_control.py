@@ -79,6 +79,11 @@ def test_a_pushed_file_is_a_new_revision_and_the_same_file_is_not(lab: Path, sai
     assert json.loads(said("settings", "push", "--json")) == {"revision": before + 1, "changed": []}
 
 
+def test_a_list_that_changes_is_shown_by_what_came_and_went(lab: Path, said: Said) -> None:
+    (lab / "aether.toml").write_text('[designers]\nfamilies = ["line"]\n' + (lab / "aether.toml").read_text())
+    assert "designers.families:\n  +line\n" in said("settings", "diff")
+
+
 def test_the_settings_in_force_can_be_shown_whole_and_earlier_ones_too(lab: Path, said: Said) -> None:
     shown = json.loads(said("settings", "show", "--json"))
     assert shown["settings"]["limits"]["experiments"] == 4
