@@ -13,12 +13,14 @@ from botocore.exceptions import (
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    ProfileNotFound,
     TokenRetrievalError,
 )
 
 from lab.errors import Unavailable
 
-LOGIN = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, TokenRetrievalError)
+LOGIN = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound,
+         TokenRetrievalError)
 REGION = (NoRegionError,)
 NO_REGION = "no region is set; set AWS_REGION, such as us-east-1"
 DENIED = "give this role or user the permission, or choose another AWS_PROFILE"

@@ -118,7 +118,9 @@ def account(emulator: Endpoint) -> Account:
 
 @pytest.fixture
 def signed_in(account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """The test's own process is signed in there, and keeps what it fetches in the test's folder."""
+    """The test's own process is signed in there, and keeps what it fetches in the test's folder. boto3 remembers who
+    was signed in; nobody is before and after."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     for name, value in (account.environment() | {"XDG_CACHE_HOME": str(tmp_path / "caches")}).items():
         monkeypatch.setenv(name, value)
     return account
