@@ -1,7 +1,7 @@
 """The reporter: composes the report of a period and posts it into the outbox, once for each key, whoever asks.
 
 `python -m agents.reporter ADDRESS KEY WHY` does it in a process of its own, beside the daemon or without one. The page
-goes into the store; on one machine a copy lies at `LAB/report.html`, which always shows the latest.
+goes into the store; on the machine that composed it a copy lies at `report.html`, which always shows the latest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lab.backend import Backend, open_backend
 from lab.clock import SystemClock
 from lab.control import Report
 from lab.errors import AetherError, WrongState
-from lab.files import Files, SystemFiles
+from lab.files import SystemFiles
 from lab.probe import from_environment, probed
 from lab.track import load_track
 
@@ -35,16 +35,16 @@ def report(backend: Backend, key: str, why: str, now: float) -> Report:
     subject, text = compose(data)
     html = compose_html(data).encode()
     made = Report(key=key, subject=subject, text=text, html=backend.store.put_bytes(html), at=now)
-    if backend.folder is not None:
-        _copy(html, backend.folder / PAGE, SystemFiles())
+    if backend.workplace is not None:
+        copy_page(html, backend.workplace / PAGE)
     with suppress(WrongState):  # another reporter was quicker: one report a period is what was promised
         backend.ledger.office.post_report(made, op_id=f"report.{key}")
     return made
 
 
-def _copy(html: bytes, target: Path, files: Files) -> None:
+def copy_page(html: bytes, target: Path) -> None:
     """Readers see the old page or the new one, never a half."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.aside")
+    files, aside = SystemFiles(), target.with_name(f".{target.name}.{os.getpid()}.aside")
     files.write(aside, html)
     files.replace(aside, target)
 

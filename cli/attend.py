@@ -123,8 +123,8 @@ class Attendant:
 def attend(backend: Backend, settings: Settings, plan: Plan, fingerprint: str = "") -> int:
     """Run to the end; gives the exit code. A second Ctrl-C kills everything at once. The experiment with that
     `fingerprint`, a person's own, is shown with the result."""
-    assert backend.folder is not None
-    logs, out = backend.folder / "logs", console()
+    assert backend.workplace is not None
+    logs, out = backend.workplace / "logs", console()
     attendant = Attendant(backend, plan, logs)
     supervisor = Supervisor(Child, backend.address, logs, settings.limits.workers, plan.seed,
                             lambda pid: _holds(backend, pid))

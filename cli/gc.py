@@ -129,10 +129,10 @@ def _changes(lab: Backend, since: int) -> Iterator[Change]:
 
 
 def _leftovers(lab: Backend, now: float, grace_s: float) -> list[tuple[Path, int]]:
-    if lab.folder is None:
+    if lab.workplace is None:
         return []
     from lab.local.leftovers import leftovers, size_of
-    return [(path, size_of(path)) for path in leftovers(lab.folder, _running(lab), now=now, grace_s=grace_s)]
+    return [(path, size_of(path)) for path in leftovers(lab.workplace, _running(lab), now=now, grace_s=grace_s)]
 
 
 def _running(lab: Backend) -> set[str]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from lab.backend import Backend
 
 BackendOption = Annotated[str, typer.Option(
-    "--backend", envvar="AETHER_BACKEND", metavar="local:DIR", help="The laboratory's folder.")]
+    "--backend", envvar="AETHER_BACKEND", metavar="local:DIR|aws:PREFIX",
+    help="The laboratory: a folder, or the prefix of one on an account.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For a machine: one JSON document.")]
 DEFAULT_BACKEND = "local:./lab"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,14 +25,22 @@ def report(now: Annotated[bool, typer.Option("--now", help="Compose one as thing
     lab = open_lab(backend)
     found = _composed(lab) if now else _last(lab)
     page = str(lab.store.fetch(found.html)) if found.html else ""
-    if lab.folder is not None and (now or html) and (copy := lab.folder / "report.html").is_file():
-        page = str(copy)  # the latest, under a name that a browser knows what to do with
+    if page and lab.workplace is not None and (now or html):
+        page = str(_named(Path(page), lab.workplace / "report.html"))
     if json:
         emit({"key": found.key, "subject": found.subject, "at": found.at, "text": found.text, "html": page})
     elif html:
         console().print(page, markup=False, soft_wrap=True)
     else:
         console().print(f"{found.subject}\n\n{found.text.rstrip()}", markup=False, soft_wrap=True)
+
+
+def _named(page: Path, copy: Path) -> Path:
+    """The page under a name that a browser knows what to do with."""
+    from agents.reporter import copy_page
+    if not copy.is_file() or copy.read_bytes() != page.read_bytes():
+        copy_page(page.read_bytes(), copy)
+    return copy
 
 
 def _composed(lab: Backend) -> Report:

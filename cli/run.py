@@ -41,8 +41,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def run(
     experiments: Annotated[int | None, typer.Option(help="Explore so many experiments, then confirm the best.")] = None,
     minutes: Annotated[float | None, typer.Option(help="End after so many minutes.")] = None,
-    backend: Annotated[str, typer.Option("--backend", envvar="AETHER_BACKEND", metavar="local:DIR", show_default=False,
-                                         help="The laboratory's folder; default: lab, beside the settings.")] = "",
+    backend: Annotated[str, typer.Option("--backend", envvar="AETHER_BACKEND", metavar="local:DIR|aws:PREFIX",
+                                         show_default=False, help="The laboratory; default: the folder lab, beside the "
+                                         "settings.")] = "",
     designer: Annotated[str, typer.Option(help="Only this one beside control's share, such as evolution.")] = "",
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same proposals each time, whatever happens on the way.")] = None,

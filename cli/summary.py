@@ -47,8 +47,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def conclude(watch: Watch, why: str, elapsed_s: float, from_count: int, own: Experiment | None = None) -> Summary:
-    folder = watch.backend.folder
-    report = folder / REPORT if folder is not None else Path()
+    workplace = watch.backend.workplace
+    report = workplace / REPORT if workplace is not None else Path()
     ended = sum(id in watch.view.ended for id in watch.view.explored[from_count:])
     return Summary(why=why, elapsed_s=elapsed_s, explored=ended, experiments=watch.view.count,
                    status=watch.status(time.time()), front=tuple(front_lines(watch)),

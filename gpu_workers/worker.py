@@ -28,6 +28,7 @@ from lab.probe import Probe, silent
 from lab.track import Goal, Phase, Track
 
 IDLE_S = 0.2  # between two looks into an empty queue
+LISTEN_S = 10.0  # inside one look, where asking costs money; nothing beats meanwhile, since nothing is held
 POLL_S = 0.05  # between two looks at a running phase
 RETRY_S = 1.0  # after the backend could not be reached
 SCORES = "scores.json"
@@ -127,8 +128,10 @@ class Worker:
         return self._begin(self._job)
 
     def _receive(self) -> float:
-        for name in self._config.job_classes:
-            message = self._around.backend.queues[name].receive(self._config.terms.lease_s)
+        *others, last = self._config.job_classes
+        for name in (*others, last):  # in that order, and then listening on the last
+            wait_s = LISTEN_S if name == last else 0.0
+            message = self._around.backend.queues[name].receive(self._config.terms.lease_s, wait_s)
             if message is not None:
                 self._delivery, self._asked = (name, message), self._now()
                 return 0.0

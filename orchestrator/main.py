@@ -33,6 +33,7 @@ from orchestrator.planner import clip_sets
 from orchestrator.proposer import ProposerProcess
 
 JOURNAL = "journal.jsonl"
+TICK_S, TICK_FOR_MONEY_S = 0.2, 1.0  # between two rounds: of one machine, and where each look is paid for
 STUDY = "study-seed"  # the store's pointer to where this lab's designers start
 
 
@@ -93,7 +94,8 @@ def _journal(backend: Backend, probe: Probe) -> Journal | None:
 def _config(backend: Backend, seed: int | None, wait: bool, proof: tuple[int, int] | None) -> DaemonConfig:
     host, pid = socket.gethostname(), os.getpid()
     return DaemonConfig(holder=f"{host}-{pid}-{secrets.token_hex(4)}", host=host, pid=pid, seed=seed, wait=wait,
-                        observed=proof, study_seed=study_seed(backend))
+                        observed=proof, study_seed=study_seed(backend),
+                        tick_s=TICK_S if backend.folder is not None else TICK_FOR_MONEY_S)
 
 
 @contextmanager

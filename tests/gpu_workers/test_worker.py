@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from gpu_workers.collect import NotCollected
+from gpu_workers.main import LAST_STEPS_S
 from gpu_workers.phase import PhaseRequest
 from gpu_workers.runner import PhaseEnd
-from gpu_workers.worker import Surroundings, Worker, WorkerConfig
-from lab.backend import Backend
+from gpu_workers.worker import LISTEN_S, Surroundings, Worker, WorkerConfig
+from lab.backend import Backend, Message
 from lab.errors import NotFound, Stale, Unavailable
 from lab.experiment import Experiment, Outcome, Reason, Scores, Terms
 from lab.local.mailbox import FileMailbox
@@ -342,6 +343,23 @@ def test_beats_carry_what_the_phase_claims_and_what_was_used(bench: Bench) -> No
     beat = bench.lab.ledger.beat_of(id, 1)
     assert beat is not None
     assert (beat.n, beat.phase, beat.progress, beat.used_s) == (2, "fit", {"step": 1}, BEAT_S)
+
+
+def test_an_idle_worker_listens_a_bounded_while_and_one_with_work_does_not(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives its work back within ten seconds of being told to go, and beats while it works."""
+    waited, receive = list[float](), bench.queue.receive
+
+    def listened(invisible_s: float, wait_s: float = 0.0) -> Message | None:
+        waited.append(wait_s)
+        return receive(invisible_s, wait_s)
+    monkeypatch.setattr(bench.queue, "receive", listened)
+    bench.worker.step()
+    bench.send()
+    bench.step_until(lambda: bench.runner.started == ["fit"])
+    bench.worker.step()
+    assert waited == [LISTEN_S, LISTEN_S]
+    assert LISTEN_S <= LAST_STEPS_S
 
 
 def test_a_message_for_what_cannot_be_claimed_is_done_with(bench: Bench) -> None:
