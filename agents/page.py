@@ -22,6 +22,7 @@ from agents.learned import Effect
 from lab.judging.comparison import Comparison
 from lab.judging.goals import GoalVerdict
 from lab.money import usd
+from lab.words import count
 
 TEMPLATES = Path(__file__).parent / "templates"
 WIDE, NARROW = (880, 460), (360, 340)  # pixels, of the front's picture
@@ -86,7 +87,7 @@ def _goal(verdict: GoalVerdict, best: Best, data: ReportData) -> dict[str, Any]:
     return {"metric": metric, "value": value, "unit": metric.unit if verdict.value is not None else "",
             "asked": telling.asked(verdict, data.track), "status": verdict.status,
             "mark": telling.MARKS[verdict.status], "why": telling.reason(verdict, best), "share": verdict.share,
-            "clips": f"{round((verdict.share or 0) * clips)} of {words.count(clips, 'clip')}",
+            "clips": f"{round((verdict.share or 0) * clips)} of {count(clips, 'clip')}",
             "confirmed": telling.confirmed_as(best, verdict, data.track)}
 
 

@@ -7,8 +7,9 @@ from textwrap import wrap
 
 from agents import telling
 from agents.data import Best, ReportData
-from agents.words import configuration, count, moment, plain, shortened
+from agents.words import configuration, moment, plain, shortened
 from lab.money import usd
+from lab.words import count
 
 COLUMNS = 78
 MOST_LINES = 100

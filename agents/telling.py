@@ -9,12 +9,13 @@ from math import exp
 from agents import words
 from agents.data import Best, Money, ReportData, Row
 from agents.learned import Effect
-from agents.words import count, number, quantity
+from agents.words import number, quantity
 from lab.judging.comparison import Comparison
 from lab.judging.goals import GoalVerdict
 from lab.judging.pareto import Point
 from lab.money import usd
 from lab.track import Metric, Objective, Track
+from lab.words import count
 
 MARKS = {"met": "met", "missed": "missed", "unknown": "unknown", "not_applicable": "does not apply"}
 TRUST = {"confirmed": "confirmed on three seeds and unseen clips", "confirming": "being confirmed",
@@ -135,8 +136,8 @@ def effect_line(effect: Effect, track: Track) -> str:
     at_equal = f" at equal {first.metric}" if len(track.objectives) > 1 else ""
     word = "better" if effect.gain > 0 else "worse"
     return (f"{effect.setting}: {last.metric} {_amount(abs(effect.gain), last, track)} {word}{at_equal} than "
-            f"{effect.against} ({effect.count} against {effect.count_against} experiments; chance alone reaches "
-            f"{_amount(effect.chance, last, track)})")
+            f"{effect.against} ({effect.count} against {count(effect.count_against, 'experiment')}; chance alone "
+            f"reaches {_amount(effect.chance, last, track)})")
 
 
 def _amount(gain: float, objective: Objective, track: Track) -> str:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agents.data import Best, Lab, Money, Row
-from agents.words import count, moment
+from agents.words import moment
 from lab.experiment import Scores
 from lab.judging.champion import ConfirmState, missing_seeds
 from lab.settings import Settings
 from lab.track import Track
+from lab.words import count
 
 
 def upcoming(lab: Lab, money: Money, settings: Settings, track: Track, rows: Sequence[Row], best: Best | None,
@@ -65,7 +66,7 @@ def _limits(settings: Settings) -> str:
     if limits.experiments is not None:
         ends.append(f"after {count(limits.experiments, 'experiment')}")
     if limits.minutes is not None:
-        ends.append(f"after {limits.minutes:g} minutes")
+        ends.append(f"after {count(limits.minutes, 'minute')}")
     if limits.stop_at_goal:
         ends.append("when a confirmed champion meets every goal")
     ends.append("when no reservation fits the budget")

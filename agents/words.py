@@ -61,11 +61,6 @@ def spoken(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def count(number: int, noun: str) -> str:
-    """1 experiment, 2 experiments."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def plain(text: str) -> str:
     """One line without control characters: what a candidate wrote must not speak to a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

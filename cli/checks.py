@@ -19,6 +19,7 @@ import msgspec
 from cli import families
 from cli.output import moment
 from lab.errors import AetherError
+from lab.words import count
 
 if TYPE_CHECKING:
     from lab.backend import Backend
@@ -71,7 +72,7 @@ def _python() -> Check:
     found = sys.version.split()[0]
     if sys.version_info[:2] not in PYTHONS:
         return bad("Python", f"{found} is not tried", "use 3.11 or 3.12: make setup PYTHON=python3.12")
-    return Check(name="Python", found=f"{found}, {len(os.sched_getaffinity(0))} cores")
+    return Check(name="Python", found=f"{found}, {count(len(os.sched_getaffinity(0)), 'core')}")
 
 
 def _libraries() -> Check:
@@ -94,8 +95,8 @@ def _track(name: str) -> Iterator[Check]:
     from lab.track import load_track
     try:
         track = load_track(name)
-        yield Check(name=f"track {name}", found=f"{len(track.families)} families, {len(track.metrics)} metrics, "
-                                                f"protocol {track.protocol}")
+        yield Check(name=f"track {name}", found=f"{count(len(track.families), 'family', 'families')}, "
+                                                f"{count(len(track.metrics), 'metric')}, protocol {track.protocol}")
         for family in families.left_out(track):
             yield Check(name=f"family {family.name}", found=f"left out: no {' and no '.join(family.missing())} here",
                         fix=families.FIX, level="note")
@@ -160,10 +161,10 @@ def records(found: Examination) -> Iterator[Check]:
         yield bad("journal", f"tells change {found.diverged} otherwise than the database: the lab went on after a loss",
                   REPAIR)
     elif found.bad_lines:
-        yield bad("journal", f"{found.bad_lines} damaged lines", REPAIR)
+        yield bad("journal", count(found.bad_lines, "damaged line"), REPAIR)
     elif found.lag:
-        yield Check(name="journal", found=f"whole, {found.lag} changes behind; the daemon catches up at its start",
-                    level="note")
+        yield Check(name="journal", found=f"whole, {count(found.lag, 'change')} behind; the daemon catches up at "
+                                            f"its start", level="note")
     else:
         yield Check(name="journal", found="whole and up to date")
 
@@ -197,7 +198,7 @@ def _clock(lab: Backend) -> Check:
     now, last = time.time(), lab.ledger.changes(max(lab.ledger.last_change() - 1, 0), 1)
     behind_s = last[0].at - now if last else 0.0
     if behind_s > CLOCK_SLACK_S:
-        return bad("clock", f"{behind_s / 60:.0f} minutes behind the lab's last change", "set the clock")
+        return bad("clock", f"{count(round(behind_s / 60), 'minute')} behind the lab's last change", "set the clock")
     return Check(name="clock", found=f"{moment(now)} UTC")
 
 
@@ -224,7 +225,7 @@ def _clips(lab: Backend) -> Check:
         return bad("clips", f"their files are gone: {_some(gone)}", "`aether clips add FILE` again, in the same role")
     if not roles["score"]:
         return Check(name="clips", found="none to score on; `aether clips add FILE --role score`", level="note")
-    return Check(name="clips", found=", ".join(f"{count} {role}" for role, count in roles.items() if count))
+    return Check(name="clips", found=", ".join(f"{clips} {role}" for role, clips in roles.items() if clips))
 
 
 def _missing(lab: Backend) -> Check:
@@ -234,9 +235,9 @@ def _missing(lab: Backend) -> Check:
     held = {hash for hash, _, _ in lab.store.hashes()}
     gone = needed - held
     if gone:
-        return bad("store", f"{len(gone)} needed files are gone: {_some(needed_by(lab, gone))}",
+        return bad("store", f"{count(len(gone), 'needed file')} gone: {_some(needed_by(lab, gone))}",
                    "add those clips again; results can be made anew")
-    return Check(name="store", found=f"{len(held)} files, every needed one among them")
+    return Check(name="store", found=f"{count(len(held), 'file')}, every needed one among them")
 
 
 def needed_by(lab: Backend, hashes: Collection[str]) -> list[str]:

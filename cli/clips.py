@@ -18,6 +18,7 @@ from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit
 from lab import clipset
 from lab.errors import NotFound, UserError
 from lab.experiment import Clip, Dataset
+from lab.words import count
 
 if TYPE_CHECKING:
     from lab.backend import Backend
@@ -132,7 +133,7 @@ def _described(clip: Clip) -> str:
     if "width" not in facts:  # a track of another kind
         return clip.hash[:12]
     turned = f", converted from {facts['converted_from']}" if facts.get("converted_from") else ""
-    return (f"{facts['width']}×{facts['height']}, {facts['frames']} frames at {facts['fps']:g} fps, "
+    return (f"{facts['width']}×{facts['height']}, {count(facts['frames'], 'frame')} at {facts['fps']:g} fps, "
             f"{number(facts['source_mbps'])} Mbps {facts['codec']}{turned}")
 
 

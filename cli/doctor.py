@@ -17,6 +17,7 @@ from cli import checks
 from cli.checks import REPAIR, Check, bad
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, open_lab
 from lab.errors import AetherError
+from lab.words import count
 
 if TYPE_CHECKING:
     from lab.local.doctor import Repair
@@ -91,7 +92,7 @@ def _repaired(done: Repair) -> Iterator[Check]:
         yield Check(name="restored", found=f"{kind} {id} as of change {n}")
     if more := len(done.restored) - len(named[:NAMED]):
         kinds = Counter(kind for kind, _, _ in done.restored)
-        told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        told = ", ".join(f"{times} {kind}" for kind, times in kinds.most_common())
         yield Check(name="restored", found=f"{more} more; in all {told}")
     for line in done.not_restored:
         yield Check(name="not restored", found=line, level="note")
@@ -111,8 +112,8 @@ def _files(address: str, folder: Path, repair: bool) -> Iterator[Check]:
     if repair:
         stamp = _stamp()
         doctor.set_aside(folder, damaged, stamp)
-        yield Check(name="kept aside", found=f"{len(damaged)} files, in {folder / f'damaged-{stamp}'}; clips can be "
-                                             f"added again now", level="note")
+        yield Check(name="kept aside", found=f"{count(len(damaged), 'file')}, in {folder / f'damaged-{stamp}'}; "
+                                             f"clips can be added again now", level="note")
 
 
 def _stamp() -> str:

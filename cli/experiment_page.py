@@ -22,6 +22,7 @@ from lab.experiment import Experiment, Scores
 from lab.model import Model, model_of
 from lab.money import usd
 from lab.training import Curve, curves
+from lab.words import count
 
 LOG = "log.txt"  # what the worker keeps of a phase's output
 LOG_LINES = 25
@@ -97,7 +98,7 @@ def _facts(experiment: Experiment, phase_s: Mapping[str, float]) -> Table:
         "proposed": f"{moment(experiment.created_at)} UTC, under settings revision {experiment.settings or 'none'}",
         "runs as": f"{spec.track}/{spec.family}, seed {spec.seed}, protocol {spec.protocol}, class {spec.job_class}",
         "cost": f"{usd(experiment.cost_microusd)} for {seconds(sum(a.used_s for a in experiment.attempts))} in "
-                f"{len(experiment.attempts)} attempt{'s' if len(experiment.attempts) != 1 else ''}",
+                f"{count(len(experiment.attempts), 'attempt')}",
         "phases": ", ".join(f"{name} {seconds(took)}" for name, took in phase_s.items()),
         "fingerprint": experiment.fingerprint, "clip set": spec.clips, "code": spec.code or "",
     }
@@ -117,7 +118,7 @@ def _metrics(watch: Watch, scores: Scores) -> Iterator[RenderableType]:
         [name + (" (claimed)" if scores.provenance.get(name) == "claimed" else ""), number(scores.mean[name]),
          *(number(scores.clips[clip].get(name)) for clip in clips)] for name in known])
     if len(scores.clips) > len(clips):
-        yield Text(f"{len(clips)} of {len(scores.clips)} clips shown; --json has all", style="dim")
+        yield Text(f"{len(clips)} of {count(len(scores.clips), 'clip')} shown; --json has all", style="dim")
     missing = {name: scores.why.get(name, "no reason was given") for name in names if name not in known}
     yield ""
     if missing:

@@ -20,6 +20,7 @@ from cli.models import facts
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, moment, number, open_lab, shown_path
 from lab.errors import NotFound, UserError
 from lab.model import model_of
+from lab.words import count
 
 if TYPE_CHECKING:
     from cli.watch import Watch
@@ -62,7 +63,7 @@ def export(id: Annotated[str, typer.Argument(metavar="ID", help="An experiment, 
     if json:
         emit({"experiment": experiment.id, "folder": str(folder), "files": files})
     else:
-        console().print(f"{experiment.id} is in {shown_path(folder)}: {len(files)} files; start with {CARD}",
+        console().print(f"{experiment.id} is in {shown_path(folder)}: {count(len(files), 'file')}; start with {CARD}",
                         markup=False)
 
 

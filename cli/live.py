@@ -18,6 +18,7 @@ from cli.output import clean, moment, number, seconds
 from cli.watch import Best, EndedLine, GoalLine, MoneyLine, Status
 from cli.words import PARTIAL
 from lab.money import usd
+from lab.words import count
 
 BAR = 14  # columns
 STYLES = {"success": "green", "met": "green", "confirmed": "green", "partial": "yellow", "missed": "yellow",
@@ -125,7 +126,7 @@ def _aside(line: GoalLine) -> str:
 def _head(status: Status, run: RunLine) -> Text:
     words = run.ending or ("paused" if status.paused else "")
     limits = [f"{seconds(run.elapsed_s)} of {run.minutes:g} min" if run.minutes else seconds(run.elapsed_s)]
-    limits += [f"{run.done} of {run.experiments} experiments"] if run.experiments else []
+    limits += [f"{run.done} of {count(run.experiments, 'experiment')}"] if run.experiments else []
     return Text.assemble(("Aether ", "bold"), (status.lab, "bold cyan"), "   ", "   ".join(limits),
                          (f"   {words}" if words else "", "yellow"))
 
@@ -143,8 +144,8 @@ def _running(status: Status) -> list[RenderableType]:
 
 
 def _foot(status: Status) -> RenderableType:
-    counts = [f"{status.experiments} experiments"]
-    counts += [f"{count} {name}" for name, count in sorted(status.outcomes.items()) if count]
+    counts = [count(status.experiments, "experiment")]
+    counts += [f"{ended} {name}" for name, ended in sorted(status.outcomes.items()) if ended]
     money = money_text(status.money)
     if status.override_until:
         money.append(f"levels overridden until {moment(status.override_until)} UTC", style="bold yellow")

@@ -14,6 +14,7 @@ import msgspec
 from cli.output import open_lab, seconds
 from lab.canonical import sha256
 from lab.errors import AetherError, Damaged, NotFound, UserError
+from lab.words import count
 
 if TYPE_CHECKING:
     from lab.backend import Store
@@ -58,7 +59,7 @@ def weights_of(experiment: Experiment, store: Store) -> Path | None:
 def facts(model: Model) -> dict[str, str]:
     """The card in words: what the weights are, and what made them."""
     limit = model.limit
-    told = f"{limit.steps:,} steps" if limit.steps else f"{seconds(limit.seconds or 0)} on {limit.device_class}"
+    told = count(limit.steps, "step") if limit.steps else f"{seconds(limit.seconds or 0)} on {limit.device_class}"
     return {
         "weights": model.weights, "trained": f"{told}, seed {model.seed}, by {model.experiment}",
         "learned from": ", ".join(f"{clip.name} ({clip.hash[:12]})" for clip in model.learned_from) or "clips now gone",

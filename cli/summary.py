@@ -18,6 +18,7 @@ from cli.watch import Status, Watch
 from cli.words import configuration
 from lab.experiment import Experiment
 from lab.judging.pareto import Point, front
+from lab.words import count
 
 ROWS = 10
 FEW = 100  # experiments that are drawn as marks; more become dots
@@ -57,7 +58,7 @@ def conclude(watch: Watch, why: str, elapsed_s: float, from_count: int, own: Exp
 
 def show(out: Console, watch: Watch, found: Summary) -> None:
     out.print(Text.assemble(("\n" + (found.why or "ended") + ".  ", "bold"),
-                            f"{found.explored} experiments explored in {seconds(found.elapsed_s)}; "
+                            f"{count(found.explored, 'experiment')} explored in {seconds(found.elapsed_s)}; "
                             f"{found.experiments} in this laboratory.\n"))
     _show_front(out, watch, found)
     if found.front:

@@ -8,6 +8,7 @@ import msgspec
 
 from lab.control import Control
 from lab.money import Level
+from lab.words import count
 
 OVER_BUDGET = ("the budget is at 95 %; raise it with `aether budget set`, or let a run go on to the cap itself with "
                "`aether budget override`")
@@ -68,7 +69,7 @@ def _ended(s: Situation) -> Decision | None:
     if s.starved:
         return Decision("drain", "the budget is spent: no reservation fits")
     if s.minutes is not None and s.elapsed_s >= s.minutes * 60:
-        return Decision("drain", f"{s.minutes:g} minutes are over", release=True)
+        return Decision("drain", f"{count(s.minutes, 'minute')} {'is' if s.minutes == 1 else 'are'} over", release=True)
     return None
 
 

@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from lab.judging.pareto import losses
 from lab.space import Choice, Dimension, Integer, Real, Value, active, problems
 from lab.track import Family, Objective
+from lab.words import count
 from orchestrator.designers.control import Control, draw
 from orchestrator.designers.protocol import (
     Budget,
@@ -77,7 +78,7 @@ def _ask(study: Study, problem: Problem, tried: set[str], told: int) -> Proposal
         family, params = _suggest(study.ask(), problem)
         if point_key(family.name, params) not in tried:
             return Proposal(family=family.name, params=params,
-                            hypothesis=f"Close to what did best in {family.name} among {told} experiments.")
+                            hypothesis=f"Close to what did best in {family.name} among {count(told, 'experiment')}.")
     return None
 
 

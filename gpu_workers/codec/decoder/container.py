@@ -31,6 +31,7 @@ from gpu_workers.codec.decoder.header import (
     Header,
     name_to_bytes,
 )
+from lab.words import count
 
 MAX_CHUNK_BYTES = 1 << 28
 FOOTER = b"AECi"
@@ -177,7 +178,7 @@ class Reader:
     def _read_header(self) -> Header:
         magic = self._stream.read(len(MAGIC))
         if magic != MAGIC:
-            raise BadStream("this is no .aec stream: it does not begin with the magic bytes")
+            raise BadStream("this is no .aec stream, as `aether codec encode` makes them")
         self.bytes_read += len(magic)
         head = _Head(self)
         version, length = head.number(), head.number()
@@ -223,8 +224,8 @@ class Reader:
         while len(data) < length:
             piece = self._stream.read(min(_PIECE_BYTES, length - len(data)))
             if not piece:
-                raise CutStream(f"the stream is cut after {self._chunks} whole chunks ({self.bytes_read} bytes); "
-                                "fetch it again, or use the frames before the cut")
+                raise CutStream(f"the stream is cut after {count(self._chunks, 'whole chunk')} "
+                                f"({count(self.bytes_read, 'byte')}); fetch it again, or use the frames before the cut")
             data += piece
             self.bytes_read += len(piece)
         return bytes(data)

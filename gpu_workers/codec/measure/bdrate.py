@@ -14,6 +14,7 @@ import bjontegaard
 import msgspec
 
 from gpu_workers.codec.measure.savings import Point, monotone
+from lab.words import count
 
 LEAST_POINTS = 4
 FULL_OVERLAP = 0.75
@@ -44,14 +45,15 @@ def _delta(
     curves = {"anchor's curve": monotone(anchor), "curve": monotone(points)}
     dropped = {"anchor's curve": len(anchor), "curve": len(points)}
     notes = [
-        f"{dropped[name] - len(curve)} point(s) of the {name} left out: not rising"
+        f"{count(dropped[name] - len(curve), 'point')} of the {name} left out: not rising"
         for name, curve in curves.items()
         if len(curve) < dropped[name]
     ]
     for name, curve in curves.items():
         if len(curve) < LEAST_POINTS:
             tail = f" ({notes[0]})" if notes else ""
-            return Delta(value=None, why=f"the {name} has {len(curve)} points; {LEAST_POINTS} are needed{tail}")
+            why = f"the {name} has {count(len(curve), 'point')}; {LEAST_POINTS} are needed{tail}"
+            return Delta(value=None, why=why)
     overlap = _overlap(*([span(point) for point in curve] for curve in curves.values()))
     if overlap <= 0:
         return Delta(value=None, why="the curves do not overlap", note="; ".join(notes))

@@ -11,6 +11,7 @@ from gpu_workers.codec.decoder import varint
 from gpu_workers.codec.decoder.container import MAX_CHUNK_BYTES, Chunk, Kind, Reader, Segment, Writer
 from gpu_workers.codec.decoder.errors import BadStream, CutStream
 from gpu_workers.codec.decoder.header import MAGIC, MATRICES, PIX_FMTS, Header
+from lab.words import count
 from support.streams import QUICK, chunks_of, crop, header_of, stream, until_error
 
 HEADER = Header(family="classic", width=64, height=48, fps_num=30000, fps_den=1001, frames=4, matrix="bt709")
@@ -83,10 +84,10 @@ def test_a_54_frame_clip_pays_at_most_8_bytes_a_frame_beside_its_header(encoder:
 def test_a_stream_can_be_read_while_it_is_written() -> None:
     file = io.BytesIO()
     writer = Writer(file, HEADER)
-    for count, chunk in enumerate(CHUNKS, 1):
+    for written, chunk in enumerate(CHUNKS, 1):
         writer.write(chunk)
         seen, error = until_error(Reader(io.BytesIO(file.getvalue())))
-        assert seen == CHUNKS[:count]
+        assert seen == CHUNKS[:written]
         assert isinstance(error, CutStream)
 
 
@@ -96,7 +97,7 @@ def test_a_stream_cut_anywhere_gives_every_whole_chunk_and_then_says_so() -> Non
     for length in range(first, len(WHOLE)):
         got, error = until_error(Reader(io.BytesIO(WHOLE[:length])))
         assert isinstance(error, CutStream)
-        assert f"cut after {len(got)} whole chunks" in str(error)
+        assert f"cut after {count(len(got), 'whole chunk')} (" in str(error)
         assert got == CHUNKS[: len(got)]
         assert len(got) >= seen
         seen = len(got)

@@ -52,11 +52,11 @@ def test_points_that_do_not_rise_are_left_out_and_that_is_said() -> None:
     uneven = [*scaled(0.8), (3.0, 31.0)]
     delta = bd_rate(ANCHOR, uneven)
     assert delta.value == pytest.approx(-20.0)
-    assert delta.note == "1 point(s) of the curve left out: not rising"
+    assert delta.note == "1 point of the curve left out: not rising"
 
 
 def test_a_curve_that_keeps_too_few_points_says_why() -> None:
     falling = [(1.0, 36.0), (2.0, 35.0), (3.0, 34.0), (4.0, 33.0), (5.0, 38.0)]
     delta = bd_rate(ANCHOR, falling)
     assert delta.value is None
-    assert "the curve has 2 points; 4 are needed (3 point(s) of the curve left out" in delta.why
+    assert "the curve has 2 points; 4 are needed (3 points of the curve left out" in delta.why
