@@ -1,4 +1,4 @@
-"""`aether demo`: the whole promise in five minutes, on the footage that ships with Aether.
+"""`aether demo`: the whole promise in five minutes on the footage that ships with Aether.
 
 It is `aether run` with settings made for it, in ./demo-lab; run again, it carries on from there. With `--learned`
 networks are trained beside the classic encoders, small and for seconds, so that ten minutes show some of them.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.demo import CLIPS, FIRST, clips_text, settings_text
+from cli.demo import CLIPS, FIRST, MINUTES, clips_text, settings_text
+from cli.main import COMMANDS
 from lab.backend import open_backend
 from lab.errors import UserError
 from lab.settings import parse
@@ -43,6 +44,13 @@ def test_with_networks_its_settings_are_sound_too_and_each_pin_lies_in_its_space
 
 def test_without_networks_only_the_classic_encoders_are_explored() -> None:
     assert parse(settings_text(5.0, cores=2)).designers.families == ("classic",)
+
+
+def test_every_place_that_promises_it_says_how_long_it_takes() -> None:
+    promise = {4: "four minutes", 5: "five minutes", 6: "six minutes"}[round(MINUTES)]
+    (row,) = [row for row in COMMANDS if row.name == "demo"]
+    assert promise in row.help
+    assert promise in (CLIPS.parent / "README.md").read_text()
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 64])
