@@ -19,6 +19,7 @@ from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit
 from cli.params import parse_params
 from cli.progress import progress_bar
 from lab.errors import UserError
+from lab.words import count
 
 if TYPE_CHECKING:
     from gpu_workers.codec.card import Card
@@ -75,9 +76,9 @@ def encode(
         emit(report)
         return
     quality = "" if report.psnr_y_db is None else f", PSNR-Y {report.psnr_y_db:.2f} dB"
-    tries = "" if report.encodings == 1 else f" ({report.encodings} encodings)"
-    console().print(f"{target}: {report.frames} frames, {report.bytes:,} bytes, {report.mbps:.4g} Mbps{quality}, "
-                    f"{_setting(report.family, report.params)}{tries}", markup=False, soft_wrap=True)
+    tries = "" if report.encodings == 1 else f" ({count(report.encodings, 'encoding')})"
+    console().print(f"{target}: {count(report.frames, 'frame')}, {report.bytes:,} bytes, {report.mbps:.4g} "
+                    f"Mbps{quality}, {_setting(report.family, report.params)}{tries}", markup=False, soft_wrap=True)
     if report.model:
         console().print(f"decoding it needs the weights {report.model[:12]}…: send {weights} along, for "
                         f"`aether codec decode --model FILE`", markup=False, soft_wrap=True)
@@ -89,15 +90,19 @@ def decode(source: Annotated[Path, typer.Argument(metavar="IN.aec")],
                                                   ".mp4 or .mov for watching, near-lossless.")],
            model: Annotated[list[str] | None, typer.Option(metavar="FILE|DIR|EXPERIMENT", help="Weights that it needs; "
                                                            "those of the laboratory are found by their hash.")] = None,
-           threads: ThreadsOption = 0, backend: BackendOption = DEFAULT_BACKEND) -> None:
+           threads: ThreadsOption = 0, backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
     """Decode an .aec; of a cut file, the frames before the cut."""
     from cli.models import Weights
-    from gpu_workers.codec.transcode import WATCHED, WATCHED_CRF, decode_file
+    from gpu_workers.codec.transcode import WATCHED_CRF, decode_file
     weights = Weights(model or [], backend)
     with progress_bar() as progress:
-        frames = decode_file(source, target, models=weights, threads=threads or None, progress=progress)
-    again = f", coded again for watching (H.264, CRF {WATCHED_CRF}: near-lossless); .mkv keeps every value"
-    console().print(f"{target}: {frames} frames{again if target.suffix.lower() in WATCHED else ''}", markup=False,
+        found = decode_file(source, target, models=weights, threads=threads or None, progress=progress)
+    if json:
+        emit(found)
+        return
+    padded = f", padded to {found.width}×{found.height} since its chroma needs even sides" if found.padded else ""
+    again = f", coded again for watching (H.264, CRF {WATCHED_CRF}: near-lossless){padded}; .mkv keeps every value"
+    console().print(f"{target}: {count(found.frames, 'frame')}{'' if found.exact else again}", markup=False,
                     soft_wrap=True)
 
 
@@ -258,14 +263,14 @@ def _comparison(values: dict[str, float | None], result: QualityResult) -> Any:
 
 def _remarks(values: dict[str, float | None], result: QualityResult) -> list[str]:
     worst = ", ".join(f"#{frame}" for frame in result.worst_frames())
-    return [f"{result.frames} frames; worst by PSNR-Y: {worst}", *([result.note] if result.note else [])]
+    return [f"{count(result.frames, 'frame')}; worst by PSNR-Y: {worst}", *([result.note] if result.note else [])]
 
 
 def _card_pairs(card: Card, maker: str) -> list[tuple[str, str]]:
     header = card.header
     frames = card.frames or 0
     duration = seconds(frames * header.fps_den / header.fps_num)
-    chunks = ", ".join(f"{count} {kind}" for kind, count in sorted(card.chunks.items()))
+    chunks = ", ".join(f"{times} {kind}" for kind, times in sorted(card.chunks.items()))
     shots = f" in {len(card.segments)} segments" if len(card.segments) > 1 else ""
     return [("family", ", ".join(dict.fromkeys(one.family for one in card.segments)) + shots),
             ("model", f"{header.model}{maker}" if header.model else "none needed"),

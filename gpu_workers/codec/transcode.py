@@ -18,7 +18,7 @@ import msgspec
 
 from gpu_workers.codec.card import Card, inspect
 from gpu_workers.codec.decoder.decode import Decoded
-from gpu_workers.codec.decoder.errors import CutStream
+from gpu_workers.codec.decoder.errors import BadStream, CutStream
 from gpu_workers.codec.families import ffmpeg
 from gpu_workers.codec.families.knobs import KNOBS, Knob
 from gpu_workers.codec.frames import VideoInfo
@@ -27,14 +27,15 @@ from gpu_workers.codec.turning import Turner, turn
 from gpu_workers.codec.video import FrameReader
 from lab.errors import UserError
 from lab.space import Value
+from lab.words import count
 
-__all__ = ["Card", "Progress", "Report", "decode_file", "encode_file", "inspect"]
+__all__ = ["Card", "Progress", "Report", "Written", "decode_file", "encode_file", "inspect"]
 
 
 _FFV1_SLICED_SIDE = 16  # FFV1's later versions cut a frame into slices, and refuse one too small for that
 WATCHED_CRF = 8  # of the H.264 in files for watching: near-lossless
 WATCHED = (".mp4", ".mov")
-_EVEN_SIDES = ("pad=ceil(iw/2)*2:ceil(ih/2)*2",)  # players want no odd ones
+KINDS = (".mkv", ".y4m", ".yuv", *WATCHED)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,20 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     mbps: float
     psnr_y_db: float | None
     encodings: int  # how often the source was coded to find the setting
+    schema: int = 1
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decoding came to. `width` and `height` are those of the pictures in the file: larger than the stream's
+    where they were `padded`. An `exact` file holds the decoder's very frames, another one coded them again."""
+
+    file: str
+    frames: int
+    width: int
+    height: int
+    padded: bool
+    exact: bool
+    schema: int = 1
 
 
 def encode_file(
@@ -105,29 +120,44 @@ def _crf(family: str, knob: Knob) -> str:
 def decode_file(
     source: str | Path, target: str | Path, *, models: Mapping[str, Path] | None = None, threads: int | None = None,
     progress: Progress | None = None
-) -> int:
-    """Writes the frames to `target` and returns their number. The kind of file goes by the name's end: `.y4m` and
-    `.yuv` are the bare frames, `.mkv` is lossless FFV1, `.mp4` and `.mov` are near-lossless H.264 for watching.
-    `models` are the files of weights by hash, for streams that name one."""
+) -> Written:
+    """Writes the frames to `target`. The kind of file goes by the name's end: `.y4m` and `.yuv` are the bare frames,
+    `.mkv` is lossless FFV1, `.mp4` and `.mov` are near-lossless H.264 for watching, padded to even sides where their
+    chroma asks for that. `models` are the files of weights by hash, for streams that name one."""
     place = Path(target)
-    with _opened(Path(source)) as file, _aside(place) as folder:
+    kind = place.suffix.lower()
+    if kind not in KINDS:
+        raise UserError(f"{target}: no kind of video goes by {place.suffix or 'a name without an end'!r} here; there "
+                        f"is {', '.join(KINDS)}")
+    with _named(source), _opened(Path(source)) as file, _aside(place) as folder:
         decoded = Decoded(file, threads=threads or os.cpu_count() or 1, models=models)
         watched = Watched(decoded, decoded.info, "decoding", progress)
+        width, height = _sides(decoded.info, kind)
+        padded = (width, height) != (decoded.info.width, decoded.info.height)
         part = folder / f"decoded{place.suffix}"
         try:
-            kind = place.suffix.lower()
             arguments = [*_file_arguments(kind, decoded.info), f"file:{part}"]
-            ffmpeg.run(watched, decoded.info, arguments, _EVEN_SIDES if kind in WATCHED else ())
+            ffmpeg.run(watched, decoded.info, arguments, (f"pad={width}:{height}",) if padded else ())
         except CutStream as cut:
-            raise CutStream(f"{source}: {cut}; {_kept(watched.count, place)}") from None
+            raise CutStream(f"{cut}; {_kept(watched.count, place)}") from None
         finally:
             if watched.count and part.exists():
                 os.replace(part, place)
-    return watched.count
+    return Written(file=str(target), frames=watched.count, width=width, height=height, padded=padded,
+                   exact=kind not in WATCHED)
 
 
 def _kept(frames: int, place: Path) -> str:
-    return f"the {frames} frames before it are in {place}" if frames else "there was no frame before it"
+    if not frames:
+        return "there was no frame before it"
+    return f"the {count(frames, 'frame')} before it {'is' if frames == 1 else 'are'} in {place}"
+
+
+def _sides(video: VideoInfo, kind: str) -> tuple[int, int]:
+    """Of the pictures in a file of that kind: H.264 holds whole samples of chroma, so 4:2:0 has even sides."""
+    odd_wide = kind in WATCHED and video.pix_fmt.startswith(("yuv420p", "yuv422p")) and video.width % 2
+    odd_tall = kind in WATCHED and video.pix_fmt.startswith("yuv420p") and video.height % 2
+    return video.width + odd_wide, video.height + odd_tall
 
 
 def _asked(**wishes: float | None) -> dict[str, float]:
@@ -141,7 +171,7 @@ def _asked(**wishes: float | None) -> dict[str, float]:
 
 
 def _file_arguments(suffix: str, video: VideoInfo) -> list[str]:
-    """ffmpeg's output options for a file of that kind; for one not named here, ffmpeg's own choice."""
+    """ffmpeg's output options for a file of that kind."""
     ffv1 = "3" if min(video.width, video.height) >= _FFV1_SLICED_SIDE else "1"
     h264 = ["-c:v", "libx264", "-preset", "medium", "-crf", str(WATCHED_CRF)]
     return {
@@ -150,7 +180,16 @@ def _file_arguments(suffix: str, video: VideoInfo) -> list[str]:
         ".mkv": ["-c:v", "ffv1", "-level", ffv1, "-f", "matroska"],
         ".mp4": [*h264, "-f", "mp4"],
         ".mov": [*h264, "-f", "mov"],
-    }.get(suffix, [])
+    }[suffix]
+
+
+@contextmanager
+def _named(source: str | Path) -> Iterator[None]:
+    """What is wrong with the stream, under its file's name."""
+    try:
+        yield
+    except BadStream as error:
+        raise type(error)(f"{source}: {error}") from None
 
 
 @contextmanager

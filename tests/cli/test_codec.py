@@ -122,6 +122,26 @@ def test_a_file_for_watching_says_that_it_was_coded_again(stream: Path, said: Sa
     assert "coded again" not in said("codec", "decode", str(stream), "out.mkv")
 
 
+def test_an_odd_film_for_watching_says_that_it_was_padded(film: Path, tmp_path: Path, said: Said) -> None:
+    odd = cut("walk_480p30", 3, tmp_path, "scale=161:91")
+    said("codec", "encode", str(odd), "odd.aec", "--crf", "50")
+    told = said("codec", "decode", "odd.aec", "out.mp4")
+    assert "padded to 162×92 since its chroma needs even sides; .mkv keeps every value" in told
+    assert "padded" not in said("codec", "decode", "odd.aec", "out.mkv")
+
+
+def test_what_is_no_stream_is_told_by_its_name_with_the_fix(said: Said) -> None:
+    Path("notes.txt").write_text("hello")
+    assert said("codec", "decode", "notes.txt", "out.mkv", code=2) == (
+        "error: notes.txt: this is no .aec stream, as `aether codec encode` makes them\n")
+    assert not Path("out.mkv").exists()
+
+
+def test_what_a_decoding_came_to_is_there_for_a_machine(stream: Path, said: Said) -> None:
+    assert answer(said, "decode", str(stream), "out.mkv") == {
+        "file": "out.mkv", "frames": 10, "width": 160, "height": 90, "padded": False, "exact": True, "schema": 1}
+
+
 def test_of_a_cut_stream_it_is_told_what_was_decoded(stream: Path, said: Said) -> None:
     Path("cut.aec").write_bytes(stream.read_bytes()[:-200])
     told = said("codec", "decode", "cut.aec", "out.mkv", code=2)

@@ -64,7 +64,7 @@ def test_by_default_it_is_svtav1_at_preset_6(source: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("suffix", [".mkv", ".y4m", ".yuv"])
 def test_a_decoded_file_holds_the_decoders_frames_to_the_bit(stream: Path, tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"walk{suffix}"
-    assert decode_file(stream, target) == 24
+    assert decode_file(stream, target).frames == 24
     options = ("-f", "rawvideo", "-s", "320x180", "-pix_fmt", "yuv420p") if suffix == ".yuv" else ()
     got = target.read_bytes() if options else planar(target)
     assert got == joined(decoded(stream.read_bytes()))
@@ -73,6 +73,28 @@ def test_a_decoded_file_holds_the_decoders_frames_to_the_bit(stream: Path, tmp_p
 def test_an_mp4_for_watching_has_every_frame(stream: Path, tmp_path: Path) -> None:
     decode_file(stream, tmp_path / "walk.mp4")
     assert FrameReader(tmp_path / "walk.mp4").info.frames == 24
+
+
+@pytest.mark.parametrize(("pix_fmt", "size"), [("yuv420p", (48, 34)), ("yuv422p", (48, 33)), ("yuv444p", (47, 33)),
+                                               ("gray", (47, 33))])
+def test_a_file_for_watching_is_padded_where_its_chroma_asks_for_it_and_nowhere_else(
+    tmp_path: Path, pix_fmt: str, size: tuple[int, int]
+) -> None:
+    encode_file(synthetic(tmp_path / "odd.mkv", pix_fmt, "47x33", 3), tmp_path / "odd.aec", crf=40, params=FAST)
+    watched = decode_file(tmp_path / "odd.aec", tmp_path / "odd.mp4")
+    kept = decode_file(tmp_path / "odd.aec", tmp_path / "back.mkv")
+    for found, file in ((watched, "odd.mp4"), (kept, "back.mkv")):
+        info = FrameReader(tmp_path / file).info
+        assert (found.width, found.height, found.frames) == (info.width, info.height, 3)
+    assert ((watched.width, watched.height), watched.padded, watched.exact) == (size, size != (47, 33), False)
+    assert ((kept.width, kept.height), kept.padded, kept.exact) == ((47, 33), False, True)
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.avi"])
+def test_another_kind_of_file_is_refused_with_those_there_are(stream: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"there is \.mkv, \.y4m, \.yuv, \.mp4, \.mov"):
+        decode_file(stream, tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "yuv444p"])
@@ -103,7 +125,7 @@ def test_any_size_and_any_length_goes_in_and_comes_back(
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-frames:v", str(frames),
            "-vf", f"scale={width}:{height}", "-pix_fmt", "yuv420p", clip)  # fmt: skip
     encode_file(clip, tmp_path / "any.aec", crf=40, params={"encoder": encoder})
-    assert decode_file(tmp_path / "any.aec", tmp_path / "back.mkv") == frames
+    assert decode_file(tmp_path / "any.aec", tmp_path / "back.mkv").frames == frames
     back = list(FrameReader(tmp_path / "back.mkv"))
     expected: VideoInfo = FrameReader(clip).info
     assert len(back) == frames
