@@ -18,12 +18,13 @@ import msgspec
 
 from gpu_workers.codec.decoder.container import Chunk, Kind
 from gpu_workers.codec.frames import Frame, Frames, VideoInfo
-from lab.errors import UserError
+from lab.errors import AetherError, UserError
 from lab.experiment import TrainingLimit
 from lab.space import Value
 
-__all__ = ["Chunk", "DecodeInfo", "DecodingAgent", "EncodeInfo", "EncodingAgent", "Frame", "Frames", "Kind",
-           "LearningAgent", "TrainInfo", "TrainingLimit", "VideoInfo", "load_decoding_agent", "load_encoding_agent"]
+__all__ = ["BrokenContract", "Chunk", "DecodeInfo", "DecodingAgent", "EncodeInfo", "EncodingAgent", "Frame", "Frames",
+           "Kind", "LearningAgent", "TrainInfo", "TrainingLimit", "VideoInfo", "load_decoding_agent",
+           "load_encoding_agent"]
 
 
 class EncodeInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,10 @@ class TrainInfo(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Callable[[Path], None] = lambda path: None
     checkpoint_s: float = 60.0
     progress: Callable[..., None] = lambda **claims: None
+
+
+class BrokenContract(AetherError):
+    """An agent gave something else than the contract says."""
 
 
 class EncodingAgent(Protocol):

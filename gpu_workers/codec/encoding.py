@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from gpu_workers.codec.contract import Chunk, EncodeInfo, load_encoding_agent
+from gpu_workers.codec.contract import BrokenContract, Chunk, EncodeInfo, load_encoding_agent
 from gpu_workers.codec.decoder.container import Writer
 from gpu_workers.codec.decoder.header import Header
 from gpu_workers.codec.families import ENCODERS
-from gpu_workers.codec.frames import Frames, VideoInfo
+from gpu_workers.codec.frames import Frames, VideoInfo, given
 from gpu_workers.codec.phases import CODED_ROLES, RECORDS, STREAMS, SUFFIX
 from gpu_workers.codec.two_agents import encoding_agent, frozen_model
 from gpu_workers.codec.video import FrameReader
@@ -63,6 +63,8 @@ def _encode_bound(box: Box, clip: BoundClip) -> EncodeRecord:
                                    source=encoding_agent(box), model=frozen_model(box))
     except UserError as error:
         raise Refuse("refused", f"{clip.name}: {error}") from error
+    except BrokenContract as error:
+        raise Refuse("bad_output", f"{clip.name}: {error}") from error
     except AetherError as error:
         reason: Reason = "disk" if os.strerror(errno.ENOSPC) in str(error) else "crash"
         raise Refuse(reason, f"{clip.name}: {error}") from error
@@ -101,9 +103,16 @@ def encode_stream(frames: Frames, target: Path, family: str, params: Mapping[str
 
 
 def write_stream(chunks: Iterable[Chunk], target: Path, header: Header, progress: Callable[[int], None]) -> None:
+    """Raises BrokenContract where an agent gave no chunks."""
+    if not isinstance(chunks, Iterable):  # an encode that forgot its yield
+        raise BrokenContract(f"encode(frames, info, model) gave {given(chunks)}, and not its Chunks one after the "
+                             f"other (docs/two-agents.md)")
     with open(target, "wb") as file:
         writer = Writer(file, header)
         for done, chunk in enumerate(chunks, 1):
+            if not isinstance(chunk, Chunk):
+                raise BrokenContract(f"encode(frames, info, model) gave {given(chunk)}, where a Chunk is due "
+                                     f"(docs/two-agents.md)")
             writer.write(chunk)
             progress(done)
         writer.close()

@@ -154,11 +154,19 @@ def _fill(source: ByteSource, buffer: memoryview) -> int:
 
 
 def check_layout(frame: Frame, info: VideoInfo) -> Frame:
-    """The frame itself, if its planes are those of `info`; else BadFrames (never a resize)."""
+    """The frame itself, if its planes are those of `info`; else BadFrames (never a resize). What agents give is no
+    frame at all, now and then."""
+    if not isinstance(frame, Frame) or not all(isinstance(plane, np.ndarray) for plane in frame.planes):
+        raise BadFrames(f"{given(frame)}, and not a Frame of numpy planes for each picture (docs/two-agents.md)")
     shapes = tuple(plane.shape for plane in frame.planes)
     if shapes != info.plane_shapes or any(plane.dtype != info.dtype for plane in frame.planes):
         raise BadFrames(f"a frame with planes {shapes} {frame.planes[0].dtype} in a video of {describe(info)}")
     return frame
+
+
+def given(value: object) -> str:
+    """What stands in the place of something else, for messages: None, or the name of its type."""
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def check_range(frame: Frame, info: VideoInfo) -> Frame:

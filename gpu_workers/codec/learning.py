@@ -20,6 +20,7 @@ import msgspec
 
 from gpu_workers.codec.contract import Frames, TrainInfo, load_encoding_agent
 from gpu_workers.codec.encoding import open_clip
+from gpu_workers.codec.frames import given
 from gpu_workers.codec.phases import CHECKPOINT, MODEL, TRAINING
 from gpu_workers.codec.two_agents import encoding_agent
 from gpu_workers.machine import MachineLock
@@ -103,6 +104,9 @@ def train(box: Box) -> None:
             raise Refuse("refused", str(error)) from error
         except AetherError as error:
             raise Refuse("crash", str(error)) from error
+        if not isinstance(weights, str | os.PathLike):
+            raise Refuse("bad_output", f"train(clips, info) gave {given(weights)}, and not the path of its weights "
+                                       f"(docs/two-agents.md)")
         shutil.copyfile(weights, box.out / MODEL)
     (box.out / TRAINING).write_bytes(msgspec.json.encode(series.points))
 

@@ -6,7 +6,7 @@ gives every frame that the bytes before the cut decode to, and then raises CutSt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +16,7 @@ from gpu_workers.codec.contract import Chunk, DecodeInfo, DecodingAgent, Kind, l
 from gpu_workers.codec.decoder.container import Reader, Segment
 from gpu_workers.codec.decoder.errors import BadStream, CutStream
 from gpu_workers.codec.decoder.header import Header
-from gpu_workers.codec.frames import BadFrames, Frame, VideoInfo, check_layout
+from gpu_workers.codec.frames import BadFrames, Frame, VideoInfo, check_layout, given
 from lab.errors import UserError
 
 AGENTS: Mapping[str, str | Path] = {
@@ -53,7 +53,7 @@ class Decoded:
         while (segment := chunks.next_segment()) is not None:
             for frame in self._decoded(segment, chunks):
                 if count == self.info.frames > 0:
-                    raise BadStream(f"the stream holds more than the {count} frames that it announces")
+                    raise BadStream(f"the stream holds more frames than the {count} that it announces")
                 count += 1
                 yield frame
         if chunks.cut is not None:
@@ -64,6 +64,9 @@ class Decoded:
     def _decoded(self, segment: Segment, chunks: Iterator[Chunk]) -> Iterator[Frame]:
         agent = self._agent(segment.family)
         frames = agent.decode(chunks, DecodeInfo(video=self.info, threads=self._threads), self._model(segment.model))
+        if not isinstance(frames, Iterable):  # a decode that forgot its yield
+            raise BadStream(f"the decoder of {segment.family!r} gave {given(frames)}, and not its Frames one after the "
+                            f"other (docs/two-agents.md)")
         try:
             for frame in frames:
                 yield check_layout(frame, self.info)

@@ -111,6 +111,27 @@ def test_a_decoder_that_gives_other_frames_than_promised_has_no_scores(bench: Be
     assert (ended.reason, ended.scores) == (reason, None)
 
 
+YIELD_CHUNK = "yield Chunk(Kind.KEY if index == 0 else Kind.DELTA, index, zlib.compress(b\"\".join(coded), 9))"
+
+
+@pytest.mark.parametrize(("agent", "line", "change", "says"), [
+    (DECODING_AGENT, "yield Frame(tuple(planes))", "yield None",
+     "gave None, and not a Frame of numpy planes for each picture (docs/two-agents.md)"),
+    (DECODING_AGENT, "yield Frame(tuple(planes))", "pass",
+     "gave None, and not its Frames one after the other (docs/two-agents.md)"),
+    (ENCODING_AGENT, YIELD_CHUNK, "yield None", "gave None, where a Chunk is due (docs/two-agents.md)"),
+    (ENCODING_AGENT, "return path", "return", "gave None, and not the path of its weights (docs/two-agents.md)"),
+], ids=["decode yields None", "decode yields nothing", "encode yields None", "train returns nothing"])
+def test_an_agent_that_gives_nothing_is_told_what_the_contract_wants(
+        bench: Bench, agent: str, line: str, change: str, says: str) -> None:
+    files = printed()
+    assert line in files[agent]
+    files[agent] = files[agent].replace(line, change)
+    ended = outcome(bench.run(files))
+    assert ended.reason == "bad_output"
+    assert says in ended.detail
+
+
 def test_a_bundle_is_python_source_within_its_limits(tmp_path: Path) -> None:
     for name, text in printed().items():
         (tmp_path / name).write_text(text)
