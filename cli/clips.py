@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import typer
 
+from cli.fresh import made_for
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, number, open_lab, shown_path, table
 from lab import clipset
-from lab.errors import NotFound, UserError
+from lab.errors import UserError
 from lab.experiment import Clip, Dataset
 from lab.words import count
 
@@ -35,12 +36,12 @@ app = typer.Typer(no_args_is_help=True)
 def add(file: Annotated[Path, typer.Argument(help="A video file.")], role: RoleOption = "score",
         name: NameOption = "", backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
     """Add footage. Experiments proposed from now on use it."""
-    lab = _opened_for(file, backend)
-    gone = [clip for clip in clipset.load(lab.store).clips if not lab.store.has(clip.hash)]
-    clip = _stored(lab, lab_track(lab), file, role, name)
-    mended = next((known for known in gone if known.hash == clip.hash), None)
-    if mended is None:
-        clipset.change(lab.store, partial(clipset.with_clip, clip=clip))
+    with made_for(backend) as lab:
+        gone = [clip for clip in clipset.load(lab.store).clips if not lab.store.has(clip.hash)]
+        clip = _stored(lab, lab_track(lab), file, role, name)
+        mended = next((known for known in gone if known.hash == clip.hash), None)
+        if mended is None:
+            clipset.change(lab.store, partial(clipset.with_clip, clip=clip))
     if json:
         emit(mended or clip)
     elif mended is not None:
@@ -81,18 +82,6 @@ def import_clips(backend: Backend, track: Track, files: Sequence[tuple[Path, Rol
         if clipset.change(backend.store, partial(_with_new, clip=clip)) != before:
             added.append(f"{clip.name} ({role}): {_described(clip)}")
     return added
-
-
-def _opened_for(file: Path, address: str) -> Backend:
-    """The lab; a new one only for a file that is of use, so that a mistake leaves nothing behind."""
-    from lab.settings import Settings
-    from lab.track import load_track
-    try:
-        return open_lab(address)
-    except NotFound:
-        _require_file(file)
-        load_track(Settings().lab.track).facts(file)
-        return open_lab(address, create=True)
 
 
 def _require_file(file: Path) -> None:

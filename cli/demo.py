@@ -14,7 +14,8 @@ import msgspec
 import typer
 
 from cli.families import FIX
-from cli.output import JsonOption, new_op, open_lab
+from cli.fresh import made_for
+from cli.output import JsonOption, new_op
 from cli.run import Plan, start
 from lab.control import Idea
 from lab.errors import UserError
@@ -74,9 +75,9 @@ def demo(
 
     The laboratory is ./demo-lab. Run again, it carries on where it stopped.
     """
+    text = settings_text(minutes or (LEARNED_MINUTES if learned else MINUTES), len(os.sched_getaffinity(0)), learned)
     if learned:
         ask_for_a_network(f"local:./{FOLDER}")
-    text = settings_text(minutes or (LEARNED_MINUTES if learned else MINUTES), len(os.sched_getaffinity(0)), learned)
     return start(Plan(backend=f"local:./{FOLDER}", text=text, base=CLIPS, seed=seed, json=json))
 
 
@@ -84,9 +85,9 @@ def ask_for_a_network(address: str) -> None:
     """The first experiment of a demo that has none yet. Raises UserError where networks cannot run here."""
     if missing := load_track("codec").family(FIRST.family).missing():
         raise UserError(f"no {' and no '.join(missing)} here; {FIX}")
-    lab = open_lab(address, create=True)
-    if not lab.ledger.experiments(limit=1) and not lab.ledger.office.ideas():
-        lab.ledger.office.add_idea(msgspec.structs.replace(FIRST, key=new_op("demo")), op_id=new_op("idea"))
+    with made_for(address) as lab:
+        if not lab.ledger.experiments(limit=1) and not lab.ledger.office.ideas():
+            lab.ledger.office.add_idea(msgspec.structs.replace(FIRST, key=new_op("demo")), op_id=new_op("idea"))
 
 
 def settings_text(minutes: float, cores: int, learned: bool = False) -> str:

@@ -13,7 +13,8 @@ import msgspec
 import typer
 
 from cli import candidate, families
-from cli.output import DEFAULT_BACKEND, JsonOption, new_op, open_lab
+from cli.fresh import made_for
+from cli.output import DEFAULT_BACKEND, JsonOption, new_op
 from cli.overrides import Scalar, designer_values, overridden
 from cli.params import parse_params
 from cli.watch import daemon_line
@@ -83,17 +84,16 @@ def run(
 def start(plan: Plan) -> int:
     """Carry a plan out; gives the exit code. A candidate that has run already is shown, and nothing is run."""
     settings = parse(plan.text, str(plan.file or SETTINGS_FILE))
-    backend = open_lab(plan.backend, create=True)
-    require_free(backend)
-    backend.ledger.office.close_run(op_id=new_op("begin"))  # limits count from this command, not from one that died
-    track = load_track(settings.lab.track)
-    prepare(backend, track, settings, plan)
-    fingerprint = ""
-    if plan.candidate is not None:
-        fingerprint, before = candidate.offer(backend, track, settings, plan.candidate)
-        if before is not None and before.state == "finished":
-            return candidate.show_again(backend, before, plan.json)
-    put_in_force(backend, plan)
+    track, fingerprint = load_track(settings.lab.track), ""
+    with made_for(plan.backend) as backend:
+        require_free(backend)
+        backend.ledger.office.close_run(op_id=new_op("begin"))  # limits count from this command, not one that died
+        prepare(backend, track, settings, plan)
+        if plan.candidate is not None:
+            fingerprint, before = candidate.offer(backend, track, settings, plan.candidate)
+            if before is not None and before.state == "finished":
+                return candidate.show_again(backend, before, plan.json)
+        put_in_force(backend, plan)
     if settings.designers.families is None and (missing := families.told(track)):
         typer.echo(missing, err=True)
     from cli.attend import attend

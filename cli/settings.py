@@ -51,11 +51,11 @@ def diff(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
 def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFAULT_BACKEND,
          json: JsonOption = False) -> None:
     """Put the file in force as a new revision. A daemon that runs takes it up in its next round."""
-    text, lab = _required(file), open_lab(backend, create=True)
-    before = _in_force(lab)
+    text = _required(file)
     after = parse(text, str(file))
     require_metrics(after, load_track(after.lab.track))
-    changed = changes(before, after)
+    lab = open_lab(backend, create=True)
+    changed = changes(_in_force(lab), after)
     revision = lab.ledger.office.push_settings(text, op_id=new_op("settings"))
     if json:
         emit({"revision": revision, "changed": sorted(changed)})

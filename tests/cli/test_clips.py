@@ -41,8 +41,8 @@ def test_a_video_is_added_with_its_facts_in_the_role_asked_for(here: Path, said:
 
 def test_a_mistake_leaves_no_laboratory_behind(here: Path, said: Said) -> None:
     Path("notes.txt").write_text("no video")
-    for file in ("notes.txt", "gone.mp4"):
-        said("clips", "add", file, code=2)
+    for words in (["notes.txt"], ["gone.mp4"], [str(here), "--name", "../a"]):
+        said("clips", "add", *words, code=2)
         assert not Path("lab").exists()
 
 

@@ -181,6 +181,28 @@ def test_without_footage_it_says_how_to_name_some(tmp_path: Path, lab: Path, sai
     assert "aether clips add" in line
 
 
+BAD_CLIP = '[lab]\ntrack = "curve"\n[[clips]]\npath = "{}"\nrole = "score"\n'
+
+
+def test_a_run_that_is_refused_leaves_nothing_that_it_made(tmp_path: Path, lab: Path, said: Any) -> None:
+    file = lab / "bad.toml"
+    file.write_text(BAD_CLIP.format("gone.csv"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("a year's work")
+    for place in ("mine", "new/deep/lab"):
+        assert "gone.csv" in said("run", "--settings", str(file), "--backend", f"local:{tmp_path / place}", code=2)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_is_refused_leaves_a_laboratory_as_it_was(lab: Path, said: Any) -> None:
+    (lab / "bad.toml").write_text(BAD_CLIP.format("gone.csv"))
+    before = [e.id for e in lab_of(lab).ledger.all_experiments()]
+    assert "gone.csv" in said("run", "--settings", "bad.toml", code=2)
+    assert [e.id for e in lab_of(lab).ledger.all_experiments()] == before
+    assert before
+
+
 def _no_clips(folder: Path) -> Path:
     file = folder / "bare.toml"
     file.write_text('[lab]\ntrack = "curve"\n')
