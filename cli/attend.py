@@ -189,4 +189,6 @@ def _end(out: Console, attendant: Attendant, supervisor: Supervisor, plan: Plan,
         candidate.show(out, watch, found.candidate)
     if supervisor.failure:
         typer.echo(f"error: {supervisor.failure}", err=True)
+    if not supervisor.code and fingerprint:
+        return candidate.say_unless_evaluated(own)
     return supervisor.code

@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import typer
 from rich.console import Console
 
 from cli.experiment_page import Dossier, dossier, page
-from cli.output import console, emit, new_op
+from cli.output import clean, console, emit, new_op
 from cli.watch import Watch
+from cli.words import verdict
 from lab import bundle, clipset
 from lab.backend import Backend
 from lab.control import Idea
@@ -23,6 +25,7 @@ from lab.settings import Settings
 from lab.space import Value
 from lab.track import Family, Track
 
+NOT_EVALUATED = 1
 HYPOTHESIS = "a person's own codec, from {}"
 
 
@@ -90,11 +93,23 @@ def show_again(lab: Backend, before: Experiment, json: bool) -> int:
     found = dossier(watch, before)
     if json:
         emit({"ran_already": True, "candidate": found})
-        return 0
+        return say_unless_evaluated(before)
     console().print(f"this very codec has run already, as {before.id}; change a file or a --param to run another",
                     markup=False, soft_wrap=True)
     show(console(), watch, found)
-    return 0
+    return say_unless_evaluated(before)
+
+
+def say_unless_evaluated(own: Experiment | None) -> int:
+    """The exit code of a run for a candidate; where it was not evaluated, why is said in one line."""
+    if own is not None and own.outcome is not None and own.outcome.scores is not None:
+        return 0
+    why = "the run ended before its turn; run it again, it carries on"
+    if own is not None and own.state in ("finished", "cancelled"):
+        detail = f": {own.outcome.detail}" if own.outcome and own.outcome.detail else ""
+        why = clean(f"{verdict(own.outcome)}{detail}")
+    typer.echo(f"error: the candidate was not evaluated: {why}", err=True)
+    return NOT_EVALUATED
 
 
 def _family(track: Track) -> Family:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cli import candidate
 from cli.clips import import_clips
@@ -16,13 +17,14 @@ from lab import bundle
 from lab.backend import Backend, open_backend
 from lab.control import Idea
 from lab.errors import AetherError, UserError
-from lab.experiment import TrainingLimit
+from lab.experiment import Outcome, Scores, State, TrainingLimit
 from lab.settings import Settings, parse
 from lab.track import load_track
 from orchestrator.planner import clip_sets, wished
 from support.boxes import need_sandbox
 from support.commands import command
 from support.footage import cut
+from support.laboratory import experiment
 from support.training import printed
 
 Said = Callable[..., str]
@@ -104,6 +106,31 @@ def test_without_a_sandbox_it_is_refused_with_the_fix(mine: Path, monkeypatch: p
     monkeypatch.chdir(mine.parent)
     assert "apt-get install bubblewrap" in said("run", "--candidate", "mine", code=2)
     assert not (mine.parent / "lab").exists()
+
+
+@pytest.mark.parametrize(("state", "outcome", "code", "says"), [
+    ("finished", Outcome(verdict="partial", scores=Scores(mean={}, clips={})), 0, ""),
+    ("finished", Outcome(verdict="failed", reason="crash", detail="encode: no"), 1, "failed: crash: encode: no"),
+    ("cancelled", None, 1, "the candidate was not evaluated: cancelled"),
+    ("queued", None, 1, "the run ended before its turn"),
+])
+def test_a_run_for_a_candidate_went_well_only_if_it_was_evaluated(
+        state: State, outcome: Outcome | None, code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    own = replace(experiment("e00001"), state=state, outcome=outcome)
+    assert candidate.say_unless_evaluated(own) == code
+    assert says in capsys.readouterr().err
+    assert candidate.say_unless_evaluated(None) == 1
+
+
+@pytest.mark.ci
+def test_one_that_crashes_ends_the_command_with_1_also_when_it_is_shown_again(lab: Backend, mine: Path) -> None:
+    need_sandbox()
+    encoder = mine / ENCODING_AGENT
+    encoder.write_text(encoder.read_text().replace("share = int(", "raise KeyError(1)\n    share = int("))
+    for _ in range(2):
+        ran = command(mine.parent, "run", "--candidate", "mine")
+        assert ran.returncode == 1
+        assert "error: the candidate was not evaluated: failed: crash: encode: " in ran.stderr
 
 
 @pytest.mark.ci
