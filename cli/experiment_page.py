@@ -15,7 +15,7 @@ from cli.models import facts
 from cli.output import clean, moment, number, seconds, table
 from cli.picture import Series, axis, scatter
 from cli.watch import Best, GoalLine, Watch, goal_lines
-from cli.words import PARTIAL, label, verdict
+from cli.words import PARTIAL, REFUTED, label, verdict
 from lab.backend import Store
 from lab.errors import AetherError
 from lab.experiment import Experiment, Scores
@@ -40,6 +40,7 @@ class Dossier(msgspec.Struct, frozen=True, kw_only=True):
     explanation: str
     cost_usd: float
     log_end: str
+    refuted: bool = False  # on clips that no designer has seen
     phase_s: dict[str, float] = {}
     training: tuple[Curve, ...] = ()
     model: Model | None = None
@@ -54,7 +55,8 @@ def dossier(watch: Watch, experiment: Experiment) -> Dossier:
                    explanation=watch.track.explain(scores) if scores else "",
                    cost_usd=experiment.cost_microusd / 1_000_000,
                    log_end=_log_end(watch.backend.store, experiment) if failed else "",
-                   phase_s=_phase_s(watch, experiment), training=curves(experiment, watch.track, watch.backend.store),
+                   refuted=watch.refuted(experiment.id), phase_s=_phase_s(watch, experiment),
+                   training=curves(experiment, watch.track, watch.backend.store),
                    model=model_of(experiment, watch.track, watch.backend.store))
 
 
@@ -69,6 +71,8 @@ def page(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
         yield Text(clean(experiment.outcome.detail), style="red")
     if experiment.outcome is not None and experiment.outcome.sandboxed is False:
         yield Text("NOT SANDBOXED: it ran as plain processes", style="bold red")
+    if found.refuted:
+        yield Text(REFUTED, style="yellow")
     yield Text(clean(found.explanation))
     yield _facts(experiment, found.phase_s)
     if experiment.spec.params:

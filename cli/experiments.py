@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from cli.output import (
@@ -22,6 +23,7 @@ from cli.output import (
     table,
 )
 from cli.watch import Watch
+from cli.words import refuted
 from lab.errors import NotFound, UserError, WrongState
 from lab.experiment import Experiment, Scores
 from lab.ledger import Ledger
@@ -48,10 +50,12 @@ def list_(
     wanted = (e for e in newest_first(watch.ledger) if _fits(e, state, purpose, designer))
     found = list(islice(wanted, limit))[::-1]
     if json:
-        emit(found)
+        emit([{**msgspec.to_builtins(one), "refuted": watch.refuted(one.id)} for one in found])
         return
     out = console()
     out.print(_listing(watch, found) if found else "no experiment here yet" if not state else f"none is {state}")
+    if word := refuted(one.id for one in found if watch.refuted(one.id)):
+        out.print(f"\n{word}", style="dim", soft_wrap=True)
     if len(found) == limit < watch.view.count:
         out.print(f"\n{limit} of {watch.view.count} shown; --limit shows more", style="dim")
 

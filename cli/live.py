@@ -16,11 +16,12 @@ from rich.text import Text
 
 from cli.output import clean, moment, number, seconds
 from cli.watch import Best, EndedLine, GoalLine, MoneyLine, Status
-from cli.words import PARTIAL
+from cli.words import PARTIAL, refuted
 from lab.money import usd
 from lab.words import count
 
 BAR = 14  # columns
+FEW = 6  # of those refuted, named
 STYLES = {"success": "green", "met": "green", "confirmed": "green", "partial": "yellow", "missed": "yellow",
           "unknown": "yellow", "failed": "red", "cancelled": "dim", "not_applicable": "dim"}
 LEVELS = {"ok": "green", "medium": "yellow", "high": "red", "critical": "bold red"}
@@ -41,7 +42,8 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
 def live(status: Status, run: RunLine) -> RenderableType:
     """The whole view of a run."""
     parts: list[RenderableType] = [_head(status, run), Text()]
-    parts += [*_running(status), Text(), *best_lines(status), Text(), *recent_lines(status), _foot(status)]
+    parts += [*_running(status), Text(), *best_lines(status), *_refuted(status), Text(), *recent_lines(status),
+              _foot(status)]
     parts += [Text(clean(notice), style="yellow") for notice in run.notices]
     return Group(*parts)
 
@@ -53,14 +55,15 @@ def still(status: Status) -> RenderableType:
     words += ", paused" if status.paused else ""
     head = Text.assemble((status.lab, "bold"), "  ", (words, "" if status.daemon.state != "absent" else "yellow"),
                          (f"  settings revision {status.settings or 'none'}", "dim"))
-    return Group(head, Text(), *_running(status), Text(), *best_lines(status), Text(), *recent_lines(status),
-                 _foot(status))
+    return Group(head, Text(), *_running(status), Text(), *best_lines(status), *_refuted(status), Text(),
+                 *recent_lines(status), _foot(status))
 
 
 def best_lines(status: Status) -> list[RenderableType]:
     """The leader against each goal."""
     if status.best is None:
-        return [Text("Best so far", style="bold"), Text("  nothing measured yet", style="dim")]
+        none = "none that its confirmations bear out" if status.refuted else "nothing measured yet"
+        return [Text("Best so far", style="bold"), Text(f"  {none}", style="dim")]
     best = status.best
     head = Text.assemble(("Best so far  ", "bold"), best.id, "  ", (best.what, "cyan"), "  ",
                          (_belief(best), STYLES.get(best.status, "dim")))
@@ -115,6 +118,11 @@ def unit_of(metric: str) -> str:
 
 def verdict_style(verdict: str) -> str:
     return STYLES.get(verdict.partition(":")[0], "")
+
+
+def _refuted(status: Status) -> list[RenderableType]:
+    more = f" and {len(status.refuted) - FEW} more" if len(status.refuted) > FEW else ""
+    return [Text(f"{refuted(status.refuted[:FEW])}{more}", style="dim")] if status.refuted else []
 
 
 def _aside(line: GoalLine) -> str:

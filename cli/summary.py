@@ -15,7 +15,7 @@ from cli.live import best_lines, money_text, unit_of
 from cli.output import number, seconds, shown_path, table
 from cli.picture import Axis, Series, axis, legend, scatter
 from cli.watch import Status, Watch
-from cli.words import configuration
+from cli.words import configuration, refuted
 from lab.experiment import Experiment
 from lab.judging.pareto import Point, front
 from lab.words import count
@@ -112,8 +112,8 @@ def _show_front(out: Console, watch: Watch, found: Summary) -> None:
                  rows=([line.id, *(number(line.values.get(name)) for name in names),
                         f"{line.goals_met}/{line.goals}", line.what] for line in shown))
     out.print(rows)
-    if gone := [line.id for line in shown if line.refuted]:
-        out.print(Text(f"refuted on clips that no designer has seen, so not the best: {', '.join(gone)}", style="dim"))
+    if word := refuted(line.id for line in shown if line.refuted):
+        out.print(Text(word, style="dim"))
     out.print()
     if len(watch.track.objectives) == 2:
         _show_picture(out, watch, found)

@@ -99,6 +99,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     running: tuple[RunningLine, ...]
     best: Best | None
     champion: str | None
+    refuted: tuple[str, ...]  # ids of those that their confirmations did not bear out, best first
     recent: tuple[EndedLine, ...]
     money: tuple[MoneyLine, ...]
     schema: int = 1
@@ -131,7 +132,9 @@ class Watch:
             settings=control.settings, change=view.change,
             experiments=view.count, states=self._states(), outcomes=dict(view.outcomes), running=self._running(),
             best=self._best(ahead.id, ahead.status, ahead.meets) if ahead else None,
-            champion=believed.id if believed else None, recent=self._recent(), money=self._money(now))
+            champion=believed.id if believed else None,
+            refuted=tuple(rank.id for rank in view.ranks if self.refuted(rank.id)), recent=self._recent(),
+            money=self._money(now))
 
     def ended(self, experiment: Experiment) -> EndedLine:
         scores = experiment.outcome.scores if experiment.outcome else None

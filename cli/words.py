@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lab.experiment import Experiment, Outcome, Spec
@@ -10,6 +10,7 @@ from lab.space import active
 from lab.track import Family, Track
 
 PARTIAL = "it ran, and a goal is missed or unknown"
+REFUTED = "refuted on clips that no designer has seen, so not the best"
 SILENT = ("none", "full")  # values that say that nothing is changed
 
 
@@ -46,6 +47,12 @@ def verdict(outcome: Outcome | None) -> str:
     if outcome is None:
         return "cancelled"
     return f"{outcome.verdict}: {outcome.reason}" if outcome.reason else outcome.verdict
+
+
+def refuted(ids: Iterable[str]) -> str:
+    """One line that names them; empty where there is none."""
+    named = ", ".join(ids)
+    return f"{REFUTED}: {named}" if named else ""
 
 
 def share_done(progress: Mapping[str, Any]) -> float | None:

@@ -118,6 +118,34 @@ def test_numbers_of_two_clip_sets_are_not_set_against_each_other(lab: Path, said
     assert "no number of one says anything" in said("experiments", "diff", explored.id, other.id)
 
 
+def test_one_that_its_confirmations_refuted_is_told_everywhere_in_the_same_words(lab: Path, said: Said) -> None:
+    best = json.loads(said("status", "--json"))["best"]["id"]
+    for confirmation in experiments("confirm"):
+        if confirmation.group == best:
+            _overwrite(lab, replace(confirmation, outcome=Outcome(verdict="failed", reason="crash")))
+    words = "refuted on clips that no designer has seen, so not the best"
+    assert f"{words}: {best}" in said("status")
+    assert json.loads(said("status", "--json"))["refuted"] == [best]
+    assert f"{words}: {best}" in said("experiments", "list", "--limit", "100")
+    told = json.loads(said("experiments", "list", "--limit", "100", "--json"))
+    assert [one["id"] for one in told if one["refuted"]] == [best]
+    assert words in said("experiments", "show", best)
+    assert json.loads(said("experiments", "show", best, "--json"))["refuted"]
+    other = next(e.id for e in experiments("explore") if e.id != best)
+    assert words not in said("experiments", "show", other)
+
+
+def test_where_all_were_refuted_nobody_says_that_nothing_was_measured(lab: Path, said: Said) -> None:
+    recipes = {e.spec.recipe(): e for e in experiments("explore")}
+    (some, *_) = experiments("confirm")
+    for nth, explored in enumerate(recipes.values()):
+        _overwrite(lab, replace(some, id=f"e9{nth:04}", spec=explored.spec, group=explored.id,
+                                outcome=Outcome(verdict="failed", reason="crash")))
+    told = said("status")
+    assert "none that its confirmations bear out" in told
+    assert "nothing measured yet" not in told
+
+
 def test_cancelling_ends_one_that_waits_and_refuses_one_that_has_ended(lab: Path, said: Said) -> None:
     waiting = replace(experiments("explore")[0], id="e99999", state="queued", outcome=None, attempts=())
     _overwrite(lab, waiting)
