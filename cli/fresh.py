@@ -29,7 +29,7 @@ def made_for(address: str) -> Iterator[Backend]:
     try:
         yield lab
     except BaseException:
-        if lab.ledger.office.lease() is None and not lab.ledger.office.control().settings:
+        if lab.folder is not None and lab.ledger.office.lease() is None and not lab.ledger.office.control().settings:
             for path in missing[-1:] or [path for path in folder.iterdir() if path not in others]:
                 _remove(path)
         raise
