@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
 import typer
@@ -35,6 +36,8 @@ def orchestrate(
 def work(
     backend: BackendOption = DEFAULT_BACKEND,
     name: Annotated[str, typer.Option(help="How it is called in attempts; default: host and process.")] = "",
+    job_class: Annotated[Literal["cpu", "gpu"], typer.Option(help="The queue that it works at.")] = "cpu",
+    idle_minutes: Annotated[float, typer.Option(min=0, help="Leave after so long without work.")] = math.inf,
     parent: ParentOption = 0,
 ) -> None:
     """Run one worker until it is told to go (Ctrl-C): it then gives its work back."""
@@ -42,7 +45,7 @@ def work(
     log_to_stderr()
     from gpu_workers.main import serve
     _greet(f"a worker of {backend}; Ctrl-C gives its work back")
-    serve(backend, name=name)
+    serve(backend, name=name, job_class=job_class, idle_s=60 * idle_minutes)
 
 
 def log_to_stderr() -> None:

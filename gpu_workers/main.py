@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -26,8 +27,11 @@ log = structlog.get_logger("worker")
 LAST_STEPS_S = 10.0  # to give the work back, once told to go
 
 
-def serve(address: str, *, name: str = "", keep_going: Callable[[], bool] = lambda: True) -> None:
-    """Work until SIGTERM or SIGINT, or until `keep_going` says no. Raises what opening the backend raises."""
+def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float = math.inf,
+          keep_going: Callable[[], bool] = lambda: True) -> None:
+    """Work until SIGTERM or SIGINT, until there was no work for `idle_s`, or until `keep_going` says no. Raises what
+    opening the backend raises.
+    """
     clock, probe = SystemClock(), from_environment(os.environ)
     backend = probed(open_backend(address), probe, clock)
 
@@ -37,23 +41,26 @@ def serve(address: str, *, name: str = "", keep_going: Callable[[], bool] = lamb
     def workspace(experiment: Experiment) -> FolderWorkspace:
         return FolderWorkspace(scratch(backend, experiment), backend.store, experiment.id)
 
-    worker = Worker(config(current_settings(backend), name), Surroundings(
+    worker = Worker(config(current_settings(backend), name, job_class), Surroundings(
         backend=backend, runner=runner_here(), sandboxed=sandbox.works, workspace=workspace, track=load_track,
         goals=lambda experiment: goals_for(backend, experiment), clock=clock, probe=probe))
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stopped.append(received))
-    while keep_going() and not stopped:
+    busy_at = clock.monotonic()
+    while keep_going() and not stopped and clock.monotonic() - busy_at < idle_s:
         time.sleep(worker.step())
+        if not worker.idle:
+            busy_at = clock.monotonic()
     worker.interrupt(signal.Signals(stopped[0]).name if stopped else "told to go")
     deadline = time.monotonic() + LAST_STEPS_S
     while not worker.idle and time.monotonic() < deadline:
         time.sleep(worker.step())
 
 
-def config(settings: Settings, name: str) -> WorkerConfig:
+def config(settings: Settings, name: str, job_class: str = "cpu") -> WorkerConfig:
     return WorkerConfig(name=name or f"{socket.gethostname()}-{os.getpid()}", device_class=device_class(),
-                        terms=settings.limits.terms())
+                        terms=settings.limits.terms(), job_classes=(job_class,))
 
 
 def current_settings(backend: Backend) -> Settings:
