@@ -11,10 +11,10 @@ import typer
 
 from cli.clips import lab_track
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, open_lab, table
-from lab.errors import NotFound
+from lab.errors import Damaged, NotFound
 
 if TYPE_CHECKING:
-    from lab.backend import Backend
+    from lab.backend import Backend, Store
     from lab.control import Change
     from lab.sweep import Marks
 
@@ -34,7 +34,7 @@ def gc(dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what wo
     lab, now, grace_s = open_lab(backend), time.time(), grace_h * 3600
     seen = lab.ledger.last_change()
     planned = sweep.plan(lab.store.hashes(), marks(lab), now=now, grace_s=grace_s, quota_bytes=round(quota_gb * 1e9))
-    answers = pruning.plan_pruning(lab.ledger, pruned_upto(lab), now=now, grace_s=grace_s)
+    answers = pruning.plan_pruning(lab.ledger, pruned_upto(lab.store), now=now, grace_s=grace_s)
     left = _leftovers(lab, now, grace_s)
     removed = list(planned.removals)
     if not dry_run:
@@ -66,9 +66,12 @@ def _row(what: str, sizes: list[int]) -> tuple[str, str, str]:
     return what, str(len(sizes)), megabytes(sum(sizes))
 
 
-def pruned_upto(lab: Backend) -> int:
+def pruned_upto(store: Store) -> int:
     """The last change whose answer an earlier sweep removed."""
-    return int(lab.store.pointer(PRUNED) or 0)
+    told = store.pointer(PRUNED) or "0"
+    if not told.isdecimal():
+        raise Damaged(f"the pointer {PRUNED} of the store is damaged; remove it, then `aether gc`")
+    return int(told)
 
 
 def megabytes(size: int) -> str:

@@ -107,7 +107,7 @@ def _exported(folder: Path) -> Chosen:
     from lab.experiment import Experiment
     try:
         spec = msgspec.json.decode((folder / EXPERIMENT).read_bytes(), type=Experiment).spec
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         raise UserError(f"{folder} is no folder that `aether export` made: it has no readable {EXPERIMENT}") from None
     weights = folder / WEIGHTS
     if spec.code:

@@ -24,6 +24,7 @@ from lab.control import Beat
 from lab.errors import Damaged, NotFound, Refused, Stale, Unavailable
 from lab.experiment import Checkpoint, Experiment, Outcome, Reason, Scores, Terms
 from lab.judging.goals import judge, succeeded
+from lab.objects import read_as
 from lab.probe import Probe, silent
 from lab.track import Goal, Phase, Track
 
@@ -250,8 +251,8 @@ class Worker:
         last = job.track.phases(job.experiment.spec)[-1].name
         outputs = job.experiment.checkpoints[last].outputs
         try:
-            scores = msgspec.json.decode(self._around.backend.store.read(outputs[SCORES]), type=Scores)
-        except (KeyError, NotFound, Damaged, msgspec.DecodeError) as fault:
+            scores = read_as(self._around.backend.store, outputs[SCORES], Scores, "set of scores")
+        except (KeyError, NotFound, Damaged) as fault:
             return _failed("harness_fault", f"{last} left no readable {SCORES}: {fault}")
         kept = {name: outputs[name] for name in scores.artefacts.values() if name in outputs}
         scores = msgspec.structs.replace(scores, artefacts=kept)

@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from gpu_workers.checkpoint import LIVE_BYTES, mark, marked, unmark
@@ -22,6 +21,7 @@ from lab import bundle
 from lab.backend import Store
 from lab.errors import NotFound
 from lab.experiment import Checkpoint, Dataset, Experiment, Terms
+from lab.objects import read_as
 from lab.track import Phase
 
 OUTPUT_BYTES = 2 << 30  # all the outputs of a phase together
@@ -88,7 +88,7 @@ class FolderWorkspace:
     def _clips(self, dataset: str, roles: set[str]) -> tuple[BoundClip, ...]:
         if not roles:
             return ()
-        clips = msgspec.json.decode(self._store.read(dataset), type=Dataset).clips
+        clips = read_as(self._store, dataset, Dataset, "clip set").clips
         return tuple(BoundClip(name=clip.name, hash=clip.hash, role=clip.role, path=str(self._store.fetch(clip.hash)),
                                facts=clip.facts) for clip in clips if clip.role in roles)
 

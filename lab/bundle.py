@@ -11,11 +11,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from lab.backend import Store
 from lab.canonical import canonical_json
 from lab.errors import Damaged, UserError
+from lab.objects import read_as
 
 MAX_BYTES = 256 << 10  # of source, all files together
 MAX_LITERAL_BYTES = 4 << 10  # so that no weights travel in the source
@@ -56,12 +55,9 @@ def write(store: Store, files: Mapping[str, str]) -> str:
 
 def read(store: Store, hash: str) -> dict[str, str]:
     """Raises NotFound, or Damaged for what is no bundle."""
-    try:
-        files = msgspec.json.decode(store.read(hash), type=dict[str, str])
-    except msgspec.DecodeError as error:
-        raise Damaged(f"{hash[:12]} is no code bundle: {error}") from None
+    files = read_as(store, hash, dict[str, str], "code bundle")
     if wrong := problems(files):
-        raise Damaged(f"{hash[:12]} is no code bundle: {wrong[0]}")
+        raise Damaged(f"the object {hash[:12]} of the store is no code bundle ({wrong[0]})")
     return files
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import msgspec
-
 from lab.backend import Store
 from lab.canonical import canonical_json
 from lab.errors import Conflict, NotFound, Unavailable, UserError
 from lab.experiment import Clip, Dataset
+from lab.objects import read_as
 
 POINTER = "clips"
 TRIES = 20  # lost races in a row
@@ -73,4 +72,4 @@ def name_for(stem: str) -> str:
 
 
 def _read(store: Store, hash: str | None) -> Dataset:
-    return msgspec.json.decode(store.read(hash), type=Dataset) if hash else Dataset(clips=())
+    return read_as(store, hash, Dataset, "clip set") if hash else Dataset(clips=())

@@ -13,6 +13,7 @@ import msgspec
 from lab.backend import Store
 from lab.errors import AetherError
 from lab.experiment import Dataset, Experiment, TrainingLimit
+from lab.objects import read_as
 from lab.space import Value
 from lab.track import Track
 
@@ -66,7 +67,7 @@ def makers(experiments: Iterable[Experiment], track: Track, weights: str) -> lis
 def _learned_from(dataset: str, store: Store) -> tuple[Footage, ...]:
     """None where the clip set is gone."""
     try:
-        clips = msgspec.json.decode(store.read(dataset), type=Dataset).clips
-    except (AetherError, msgspec.DecodeError):
+        clips = read_as(store, dataset, Dataset, "clip set").clips
+    except AetherError:
         return ()
     return tuple(Footage(clip.name, clip.hash) for clip in clips if clip.role == "train")

@@ -17,6 +17,7 @@ from lab.backend import Store
 from lab.control import Change, Report
 from lab.errors import AetherError
 from lab.experiment import Dataset, Experiment
+from lab.objects import read_as
 
 Retention = Literal["keep", "cache", "scratch"]
 GRACE_S = 24 * 3600.0
@@ -122,7 +123,7 @@ def footage_of(store: Store) -> Callable[[str], Sequence[str]]:
     """Reads the clips of a dataset; none where the hash stands for something else, or is not to be had."""
     def clips(hash: str) -> Sequence[str]:
         try:
-            return [clip.hash for clip in msgspec.json.decode(store.read(hash), type=Dataset).clips]
-        except (AetherError, msgspec.DecodeError):
+            return [clip.hash for clip in read_as(store, hash, Dataset, "clip set").clips]
+        except AetherError:
             return []
     return clips

@@ -142,7 +142,7 @@ def _read(kept: Path) -> RdPoint | None:
     """A kept point; one that was half written, or by another version, is measured again."""
     try:
         return msgspec.json.decode(kept.read_bytes(), type=RdPoint)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -52,7 +52,10 @@ class FileStore:
 
     def pointer(self, name: str) -> str | None:
         path = self._pointer(name)
-        return self._files.read(path).decode() if self._files.exists(path) else None
+        try:
+            return self._files.read(path).decode() if self._files.exists(path) else None
+        except UnicodeDecodeError:
+            raise Damaged(f"the pointer {path} is damaged; remove it, then what it stood for is added again") from None
 
     def swap(self, name: str, expected: str | None, new: str) -> None:
         with self._lock():
@@ -134,4 +137,4 @@ class FileStore:
 
 
 def _damaged(path: Path) -> Damaged:
-    return Damaged(f"{path} does not match its hash; remove it and add it again")
+    return Damaged(f"{path} does not match its hash; `aether doctor --repair` sets it aside, to be added again")

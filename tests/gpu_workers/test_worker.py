@@ -232,6 +232,15 @@ def test_a_phase_that_leaves_no_declared_output_has_bad_output(bench: Bench) -> 
     assert bench.outcome(id).reason == "bad_output"
 
 
+@pytest.mark.parametrize("left", [b"not JSON", b'{"mean": "\xff"}', b"[]"], ids=["no JSON", "no text", "another shape"])
+def test_scores_that_cannot_be_read_are_the_harness_s_fault(bench: Bench, left: bytes) -> None:
+    bench.left["score"] = {"scores.json": left}
+    id = bench.send()
+    bench.run_phase("fit")
+    bench.run_phase("score")
+    assert (bench.outcome(id).reason, "is no set of scores" in bench.outcome(id).detail) == ("harness_fault", True)
+
+
 def test_a_metric_that_is_no_number_never_reaches_the_ledger(bench: Bench) -> None:
     bench.left["score"] = {"scores.json": b'{"mean": {"loss": 1e999}, "clips": {}}'}
     id = bench.send()
