@@ -87,6 +87,7 @@ def kept_training(lab: Backend, experiment: Experiment) -> Experiment:
 def rerun(lab: Backend, experiment: Experiment, folder: Path, told: Told = lambda phase, claims: None) -> Experiment:
     """The same specification, run anew below `folder`; gives how it ended. What its checkpoints say is done is taken as
     it is. Raises AetherError where our own harness failed it, so that there is nothing to compare."""
+    folder = folder.resolve()  # phases run elsewhere, and are told where their files lie
     memory = assemble(SqliteTable(":memory:"), folder, SystemClock())
     memory = msgspec.structs.replace(memory, store=Overlay(lab.store, memory.store))
     _queue(memory, experiment)

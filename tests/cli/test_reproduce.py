@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from gpu_workers.rerun import rerun
 from lab.backend import Backend, open_backend
 from lab.experiment import Experiment, Outcome
 from lab.local.salvage import Rows
@@ -38,6 +39,14 @@ def test_an_experiment_run_again_gives_the_same_numbers_and_leaves_no_trace(lab:
     assert {pair["metric"] for pair in told["metrics"] if pair["equal"] is None} == {"fit_ms"}
     assert {(r.kind, r.id): r.version for r in Rows(lab / "lab" / "ledger.db")} == before
     assert set((lab / "lab" / "store").rglob("*")) == files
+
+
+def test_it_may_run_in_a_folder_that_is_told_from_where_one_stands(lab: Path) -> None:
+    backend = open_backend("local:lab")
+    experiment = measured(backend)
+    outcome = rerun(backend, experiment, Path("again")).outcome
+    assert outcome is not None
+    assert outcome.scores is not None, outcome
 
 
 def test_a_number_that_was_changed_is_found_on_its_clip(lab: Path, said: Said) -> None:
