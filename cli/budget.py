@@ -17,6 +17,7 @@ from lab.money import Entry, to_micro, usd
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 LONGEST_H = 31 * 24.0
+NEGATIVES = {"ignore_unknown_options": True}  # so that -3 is a number that we refuse, and no option that nobody knows
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -52,23 +53,23 @@ def show(backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> 
               f"{', '.join(parts) or 'nothing settled yet'}.", markup=False)
 
 
-@app.command("set")
+@app.command("set", context_settings=NEGATIVES)
 def set_(usd_a_month: Annotated[float, typer.Argument(metavar="USD", help="Cap of this calendar month (UTC).")],
          backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
     """Change this month's cap at once. The settings give the cap of the months to come."""
-    if not 0 < usd_a_month < 1e9:
-        raise UserError(f"{usd_a_month:g} is no cap; give dollars above zero, such as `aether budget set 20`")
+    if not 0 <= usd_a_month < 1e9:
+        raise UserError(f"{usd_a_month:g} is no budget: it is 0 or more USD, such as `aether budget set 20`")
     month = month_key(time.time())
     budget = open_lab(backend).ledger.accounts.set_cap(month, to_micro(usd_a_month), op_id=new_op("cap"))
     if json:
         emit(budget)
         return
-    tail = "" if budget.free >= 0 else "; that is less than what is spent and reserved, so nothing new starts"
+    tail = "" if budget.free > 0 else "; all of it is spent or reserved, so nothing new starts"
     console().print(f"{month}: {usd(budget.cap)}, of which {usd(budget.free)} is free{tail}", markup=False,
                     soft_wrap=True)
 
 
-@app.command()
+@app.command(context_settings=NEGATIVES)
 def override(hours: Annotated[float, typer.Argument(metavar="HOURS", help="For so long; 0 takes it back.")],
              backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
     """Let a run go on at 85 % and 95 % of its budget, up to the cap itself, which always holds."""
