@@ -75,10 +75,10 @@ def _is_lab(folder: Path) -> bool:
 
 
 def _records(folder: Path, repair: bool) -> Iterator[Check]:
-    from cli.gc import PRUNED
+    from cli.gc import pruned_upto
     from lab.local import doctor
     from lab.local.store import FileStore
-    pruned = int(FileStore(folder / doctor.STORE).pointer(PRUNED) or 0)
+    pruned = pruned_upto(FileStore(folder / doctor.STORE))
     found = doctor.examine(folder, pruned)
     if repair and not found.sound:
         yield from _repaired(doctor.repair(folder, _stamp(), pruned))
@@ -135,7 +135,7 @@ def _show_metrics(json: bool) -> None:
     from lab.track import load_track
     tracks = [load_track(point.name) for point in sorted(entry_points(group="aether.tracks"), key=lambda p: p.name)]
     if json:
-        emit({track.name: track.metrics for track in tracks})
+        emit({"tracks": {track.name: track.metrics for track in tracks}})
         return
     from rich.padding import Padding
     from rich.text import Text

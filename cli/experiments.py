@@ -50,7 +50,7 @@ def list_(
     wanted = (e for e in newest_first(watch.ledger) if _fits(e, state, purpose, designer))
     found = list(islice(wanted, limit))[::-1]
     if json:
-        emit([{**msgspec.to_builtins(one), "refuted": watch.refuted(one.id)} for one in found])
+        emit({"experiments": [{**msgspec.to_builtins(one), "refuted": watch.refuted(one.id)} for one in found]})
         return
     out = console()
     out.print(_listing(watch, found) if found else "no experiment here yet" if not state else f"none is {state}")

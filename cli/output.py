@@ -22,6 +22,7 @@ BackendOption = Annotated[str, typer.Option(
     "--backend", envvar="AETHER_BACKEND", metavar="local:DIR|aws:PREFIX",
     help="The laboratory: a folder, or the prefix of one on an account.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For a machine: one JSON document.")]
+SCHEMA = 1  # of documents that have none of their own
 DEFAULT_BACKEND = "local:./lab"
 
 
@@ -38,8 +39,9 @@ def new_op(what: str) -> str:
 
 
 def emit(value: Any) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    """One JSON object on standard output, which says by its `schema` how it is to be read."""
+    document = {"schema": SCHEMA} | msgspec.to_builtins(value)
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
 def console() -> Console:

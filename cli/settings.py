@@ -42,7 +42,7 @@ def diff(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
     """What pushing the file would change: values, not comments."""
     changed = changes(_in_force(open_lab(backend)), parse(_required(file), str(file)))
     if json:
-        emit({name: {"in_force": before, "file": after} for name, (before, after) in changed.items()})
+        emit({"changed": {name: {"in_force": before, "file": after} for name, (before, after) in changed.items()}})
         return
     _print_changes(changed, f"{file} says what is in force")
 

@@ -49,7 +49,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     mbps: float
     psnr_y_db: float | None
     encodings: int  # how often the source was coded to find the setting
-    schema: int = 1
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +61,6 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     padded: bool
     exact: bool
-    schema: int = 1
 
 
 def encode_file(

@@ -44,7 +44,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer(said: Said, *words: str) -> Any:
-    return json.loads(said("codec", *words, "--json"))
+    found = json.loads(said("codec", *words, "--json"))
+    assert found["schema"] == 1
+    return found
 
 
 def test_a_rate_that_is_asked_for_is_met_by_svtav1(film: Path, said: Said) -> None:

@@ -43,7 +43,18 @@ def test_the_months_cap_is_set_at_once_and_shown(lab: Path, said: Said) -> None:
 
 def test_a_cap_below_what_is_spent_says_that_nothing_new_starts(lab: Path, said: Said) -> None:
     assert "nothing new starts" in said("budget", "set", "0.000001")
-    assert "give dollars above zero" in said("budget", "set", "0", code=2)
+    assert "nothing new starts" in said("budget", "set", "0")
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (["set", "-3"], "error: -3 is no budget: it is 0 or more USD, such as `aether budget set 20`\n"),
+    (["set", "nan"], "error: nan is no budget: it is 0 or more USD, such as `aether budget set 20`\n"),
+    (["override", "-1"], "error: -1 is no time for an override; give hours, such as `aether budget override 6`, or 0"),
+    (["set", "--jsn"], "error: Invalid value for 'USD': "),
+])
+def test_a_number_below_zero_is_taken_for_a_number_and_refused(
+        words: list[str], says: str, lab: Path, said: Said) -> None:
+    assert said("budget", *words, code=2).startswith(says)
 
 
 def test_an_override_of_the_budgets_levels_is_in_force_told_and_taken_back(lab: Path, said: Said) -> None:
@@ -76,7 +87,8 @@ def test_a_pushed_file_is_a_new_revision_and_the_same_file_is_not(lab: Path, sai
     told = said("settings", "push")
     assert "limits.lease_s: 3.0 → 4.0" in told
     assert f"revision {before + 1} is in force" in told
-    assert json.loads(said("settings", "push", "--json")) == {"revision": before + 1, "changed": []}
+    assert json.loads(said("settings", "push", "--json")) == {
+        "schema": 1, "revision": before + 1, "changed": []}
 
 
 def test_a_list_that_changes_is_shown_by_what_came_and_went(lab: Path, said: Said) -> None:

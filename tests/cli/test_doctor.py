@@ -142,8 +142,20 @@ def test_a_clock_that_went_back_is_told(lab: Path, capsys: pytest.CaptureFixture
     assert "behind the lab's last change" in found["clock"]["found"]
 
 
+def test_a_clip_set_that_is_another_thing_is_found_and_told_by_every_command(
+        lab: Path, capsys: pytest.CaptureFixture[str], said: Said) -> None:
+    store = open_backend("local:lab").store
+    store.swap("clips", store.pointer("clips"), store.put_bytes(b'{"clips": ["\xff"]}'))
+    told = said("clips", "list", code=1)
+    assert "is no clip set" in told
+    assert told.count("\n") == 1
+    code, found = look(capsys)
+    assert code == 1
+    assert "is no clip set" in found["clips"]["found"]
+
+
 def test_every_metric_is_told_with_its_definition_and_source(lab: Path, said: Said) -> None:
-    told = json.loads(said("doctor", "--metrics", "--json"))
+    told = json.loads(said("doctor", "--metrics", "--json"))["tracks"]
     assert {metric["name"] for metric in told["curve"]} == {"coefficients", "fit_db", "fit_ms", "gain_line_db"}
     for track in told.values():
         assert all(metric["definition"] and metric["source"] for metric in track)

@@ -37,8 +37,8 @@ def test_the_list_shows_each_with_its_objectives(lab: Path, said: Said) -> None:
     (["--designer", "control"], lambda e: e["designer"] == "control"),
 ])
 def test_the_list_can_be_narrowed(words: list[str], kept: Callable[[Any], bool], lab: Path, said: Said) -> None:
-    everything = json.loads(said("experiments", "list", "--limit", "100", "--json"))
-    narrowed = json.loads(said("experiments", "list", "--limit", "100", "--json", *words))
+    everything = json.loads(said("experiments", "list", "--limit", "100", "--json"))["experiments"]
+    narrowed = json.loads(said("experiments", "list", "--limit", "100", "--json", *words))["experiments"]
     assert narrowed == [one for one in everything if kept(one)]
 
 
@@ -127,7 +127,7 @@ def test_one_that_its_confirmations_refuted_is_told_everywhere_in_the_same_words
     assert f"{words}: {best}" in said("status")
     assert json.loads(said("status", "--json"))["refuted"] == [best]
     assert f"{words}: {best}" in said("experiments", "list", "--limit", "100")
-    told = json.loads(said("experiments", "list", "--limit", "100", "--json"))
+    told = json.loads(said("experiments", "list", "--limit", "100", "--json"))["experiments"]
     assert [one["id"] for one in told if one["refuted"]] == [best]
     assert words in said("experiments", "show", best)
     assert json.loads(said("experiments", "show", best, "--json"))["refuted"]

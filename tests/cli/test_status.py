@@ -37,6 +37,14 @@ def test_for_a_machine_it_is_one_document_with_the_same(lab: Path, said: Said) -
     assert status["money"][0]["spent"] > 0
 
 
+@pytest.mark.parametrize("words", [
+    ["status"], ["experiments", "list"], ["experiments", "show", "1"], ["experiments", "diff", "1", "2"],
+    ["budget", "show"], ["settings", "show"], ["settings", "diff"], ["clips", "list"], ["report", "--now"],
+    ["gc", "--dry-run"], ["pause"], ["doctor", "--metrics"]], ids=" ".join)
+def test_every_document_for_a_machine_names_its_schema(words: list[str], lab: Path, said: Said) -> None:
+    assert json.loads(said(*words, "--json"))["schema"] == 1
+
+
 def test_it_loads_nothing_heavy(lab: Path) -> None:
     for words in (["status"], ["status", "--json"]):
         script = (f"import sys; from cli.main import run_command; code = run_command({words!r}); "
