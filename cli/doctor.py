@@ -52,7 +52,11 @@ def doctor(repair: Annotated[bool, typer.Option("--repair", help="Restore damage
 
 def _all(address: str, repair: bool) -> Iterator[Check]:
     yield from checks.machine()
-    folder = Path(address.partition(":")[2])
+    scheme, _, rest = address.partition(":")
+    if scheme == "aws":
+        yield from _account(address, rest, repair)
+        return
+    folder = Path(rest)
     if not address.startswith("local:") or not _is_lab(folder):
         yield Check(name="laboratory", found=f"none at {address}; `aether run` makes one", level="note")
         return
@@ -67,6 +71,16 @@ def _all(address: str, repair: bool) -> Iterator[Check]:
         return
     yield from checks.contents(lab)
     yield from _files(address, folder, repair)
+
+
+def _account(address: str, prefix: str, repair: bool) -> Iterator[Check]:
+    from lab.aws import doctor
+    found = list(doctor.examine(prefix))
+    yield from (Check(name=one.name, found=one.found, fix=one.fix, level=one.level) for one in found)
+    if repair:
+        yield Check(name="repair", found="does not apply: restore the account's table to a point in time", level="note")
+    if not any(one.level == "bad" for one in found):
+        yield from checks.contents(open_lab(address))
 
 
 def _is_lab(folder: Path) -> bool:
@@ -122,11 +136,11 @@ def _stamp() -> str:
 
 def _say(check: Check) -> None:
     from rich.text import Text
-    line = Text(f"{SIGNS[check.level]} ", style=STYLES[check.level]).append(f"{check.name:<13} ", style="bold")
+    line = Text(f"{SIGNS[check.level]} ", style=STYLES[check.level]).append(f"{check.name:<14} ", style="bold")
     line.append(check.found, style="")
     console().print(line, soft_wrap=True)
     if check.fix:
-        console().print(f"  {'':<13} → {check.fix}", markup=False, soft_wrap=True)
+        console().print(f"  {'':<14} → {check.fix}", markup=False, soft_wrap=True)
 
 
 def _show_metrics(json: bool) -> None:

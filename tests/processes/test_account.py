@@ -82,4 +82,5 @@ def test_a_laboratory_on_an_account_runs_from_footage_to_report(away: Away, acco
     [(subject, text)] = tap.drain()
     assert subject.endswith("]")
     assert away.told("report")["text"] == text
+    assert away.told("doctor")["well"]
     assert Path(away("report", "--html").strip()).read_text().startswith("<!doctype html>")
