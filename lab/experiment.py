@@ -109,6 +109,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_s: float = 30.0
     memory_mb: int = 4096
     threads: int = 1
+    lost_attempts: int = 20
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,3 +177,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         for attempt in self.attempts:
             count = 0 if attempt.further else count + (attempt.ending == "lost")
         return count
+
+    @property
+    def lost(self) -> int:
+        """Leases that ended for silence in all."""
+        return sum(attempt.ending == "lost" for attempt in self.attempts)

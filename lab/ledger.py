@@ -132,17 +132,18 @@ class Ledger:
 
     def release(self, id: str, fence: int, ending: Ending, *, used_s: float, detail: str = "",
                 epoch: int | None = None, op_id: str) -> State:
-        """`running` becomes `queued`, or `failed: poison` after three silent ends that left nothing new. A lease that
-        ends for silence (`lost`) is ended by the daemon alone, under its epoch."""
+        """`running` becomes `queued`, or `failed: poison` after three silent ends that left nothing new, and after more
+        in all than the attempt's terms allow. A lease that ends for silence (`lost`) is ended by the daemon alone,
+        under its epoch."""
         def decide(t: Transaction) -> State:
             if ending == "lost" or epoch is not None:
                 self.office.require_epoch(t, epoch or 0)
             experiment = _owned(t, id, fence)
             ended = _end_attempt(experiment, ending, used_s, detail, {})
-            if ending == "lost" and ended.silences >= LOST_LIMIT:
-                poison = Outcome(verdict="failed", reason="poison",
-                                 detail=f"its worker fell silent {ended.silences} times and left nothing new")
-                ended = replace(ended, state="finished", outcome=poison)
+            why = _poisonous(ended) if ending == "lost" else ""
+            if why:
+                ended = replace(ended, state="finished",
+                                outcome=Outcome(verdict="failed", reason="poison", detail=why))
             else:
                 ended = replace(ended, state="queued")
             _save(t, ended)
@@ -231,6 +232,16 @@ def _owned(t: Transaction, id: str, fence: int) -> Experiment:
 
 def _save(t: Transaction, experiment: Experiment) -> None:
     t.put("experiment", experiment.id, experiment, tag=experiment.state)
+
+
+def _poisonous(experiment: Experiment) -> str:
+    """Why no more workers are given to it after this silent end; empty if they are."""
+    most = (experiment.attempts[-1].terms or Terms()).lost_attempts
+    if experiment.silences >= LOST_LIMIT:
+        return f"its worker fell silent {experiment.silences} times and left nothing new"
+    if experiment.lost > most:
+        return f"its workers fell silent {experiment.lost} times in all, and {most} are allowed (limits.lost_attempts)"
+    return ""
 
 
 def _end_attempt(experiment: Experiment, ending: Ending, used_s: float, detail: str,

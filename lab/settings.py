@@ -107,6 +107,9 @@ class LimitsSection(Section):
     memory_mb: int = Field(default=TERMS.memory_mb, ge=256, description="memory of one phase")
     checkpoint_s: Positive = Field(default=TERMS.checkpoint_s,
                                    description="between checkpoints of a training: what a crash may cost")
+    lost_attempts: int = Field(default=TERMS.lost_attempts, ge=1,
+                               description="silent ends that an experiment may have in all; one more, and it ends as "
+                                           "`poison`, whatever it has kept")
     lease_s: Positive = Field(default=TERMS.lease_s,
                               description="a worker that is silent for so long has lost its experiment")
     beat_s: Positive = Field(default=TERMS.beat_s, description="a worker's heartbeat")
@@ -122,7 +125,8 @@ class LimitsSection(Section):
     def terms(self) -> Terms:
         """What the next attempt is held to."""
         return Terms(lease_s=self.lease_s, beat_s=self.beat_s, grace_s=self.grace_s, phase_s=self.phase_s,
-                     checkpoint_s=self.checkpoint_s, memory_mb=self.memory_mb, threads=self.threads)
+                     checkpoint_s=self.checkpoint_s, memory_mb=self.memory_mb, threads=self.threads,
+                     lost_attempts=self.lost_attempts)
 
 
 class ReportSection(Section):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FULL_EVERY = 100  # changes
 DAEMONS = frozenset({"propose", "approve", "reserve", "settle", "reserve_overhead", "take_idea", "leave_lease"})
 ENDS = ("finished", "cancelled")
+LOST_ATTEMPTS = 2  # that an experiment may have in all: so few that worlds come to it
 ALLOWED = {state: set(moves) for state, moves in MOVES.items()}  # before any mutant touches the table
 
 
@@ -170,6 +171,7 @@ class Checker:
             self._paid[attempt.reservation] = (new.id, new.fence)
             self._holds(3, len(new.attempts) == len(old.attempts) + 1, f"{new.id} has no new attempt")
             self._holds(4, old.silences < LOST_LIMIT, f"{new.id} runs again after {old.silences} silent ends in a row")
+            self._holds(4, old.lost <= LOST_ATTEMPTS, f"{new.id} runs again after {old.lost} silent ends in all")
             self.beat((new.id, new.fence))
         if old.state == "running":
             self._left_running(change, new)
@@ -194,9 +196,11 @@ class Checker:
         self._holds(3, (outcome.scores is None) == (outcome.verdict == "failed"), f"{new.id}: scores of a failure")
         got_on = max((attempt.fence for attempt in new.attempts if attempt.further), default=0)
         lost = sum(attempt.ending == "lost" for attempt in new.attempts[got_on:])
-        self._holds(4, (lost >= LOST_LIMIT) == (outcome.reason == "poison"), f"{new.id} was lost {lost} times")
+        in_all = sum(attempt.ending == "lost" for attempt in new.attempts)
+        poison = lost >= LOST_LIMIT or in_all > LOST_ATTEMPTS
+        self._holds(4, poison == (outcome.reason == "poison"), f"{new.id} was lost {lost} times, {in_all} in all")
         if outcome.reason == "poison":
-            self._world.saw("poison")
+            self._world.saw("poison" if lost >= LOST_LIMIT else "poison, though it got further each time")
         if outcome.scores is not None:
             from simulator.machine import scores
             true = msgspec.json.decode(scores(new.fingerprint))["mean"]

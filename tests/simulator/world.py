@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 from simulator.disk import Disk
-from simulator.invariants import Broken, Checker
+from simulator.invariants import LOST_ATTEMPTS, Broken, Checker
 from simulator.lines import Killed
 from simulator.machine import SimRunning
 from simulator.people import Meddler, Person
@@ -153,7 +153,7 @@ class World:
         limit = f"experiments = {quota}\n" if quota else ""
         return (f"[budget]\nmonthly_usd = {self.budget_usd}\n[prices]\ncpu_usd_h = 1.0\n[designers]\nevolution = 0.0\n"
                 f"[limits]\nworkers = 4\nlease_s = {lease_s}\nbeat_s = {BEAT_S}\ngrace_s = {GRACE_S}\n"
-                f"phase_s = {PHASE_S}\n{limit}"
+                f"phase_s = {PHASE_S}\nlost_attempts = {LOST_ATTEMPTS}\n{limit}"
                 f"stop_at_goal = {str(self.goal and not quota).lower()}\n")
 
     def settings(self) -> Any:

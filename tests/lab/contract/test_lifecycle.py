@@ -7,7 +7,7 @@ import pytest
 
 from lab.control import Beat
 from lab.errors import NotFound, Refused, Stale, WrongState
-from lab.experiment import Checkpoint, Outcome, Scores, TrainingLimit
+from lab.experiment import Checkpoint, Outcome, Scores, Terms, TrainingLimit
 from support.laboratory import CRASH, SUCCESS, Laboratory, experiment, spec
 
 
@@ -128,6 +128,21 @@ def test_an_attempt_that_leaves_something_new_is_no_step_towards_poison(lab: Lab
         states.append(lab.release(id, fence, "lost"))
     assert states == [*["queued"] * 7, "finished"]
     assert [attempt.further for attempt in lab.ledger.experiment(id).attempts] == [*[True] * 5, *[False] * 3]
+
+
+def test_one_that_takes_its_worker_down_after_each_checkpoint_is_poison_in_the_end(lab: Laboratory) -> None:
+    id, states = lab.queue(), []
+    for nth in range(1, 5):
+        lab.reserve(id, terms=Terms(lost_attempts=3))
+        fence = lab.claim(id)
+        kept = Checkpoint(outputs={"weights": f"{nth:064x}"}, done=False)
+        lab.ledger.checkpointed(id, fence, "train", kept, op_id=lab.op())
+        states.append(lab.release(id, fence, "lost"))
+    assert states == [*["queued"] * 3, "finished"]
+    outcome = lab.ledger.experiment(id).outcome
+    assert outcome is not None
+    assert (outcome.reason, outcome.detail) == (
+        "poison", "its workers fell silent 4 times in all, and 3 are allowed (limits.lost_attempts)")
 
 
 def test_being_interrupted_is_never_blamed(lab: Laboratory) -> None:
