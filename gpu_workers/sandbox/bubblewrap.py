@@ -28,8 +28,8 @@ class Descriptors:
 def arguments(plan: Plan, sources: Sequence[str], ours: Descriptors) -> list[str]:
     """Everything before the command. `sources` are the paths of the plan's binds as bubblewrap is to find them."""
     return [*ISOLATED, *system(plan.usr), "--proc", "/proc", "--dev", "/dev", *_devices(plan), *_file_systems(plan),
-            "--dir", IN, *_inputs(plan, sources, ours), "--remount-ro", "/dev", "--remount-ro", "/",
-            *_environment(plan), "--chdir", SCRATCH, *_handshake(ours)]
+            "--dir", IN, *_inputs(plan, sources, ours), "--remount-ro", "/dev", "--remount-ro", "/proc",
+            "--remount-ro", "/", *_environment(plan), "--chdir", SCRATCH, *_handshake(ours)]
 
 
 def _devices(plan: Plan) -> list[str]:

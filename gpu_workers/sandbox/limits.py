@@ -18,7 +18,8 @@ LOOK_INTERVAL_S = 0.1  # of the watch; gigabytes can appear in between, so a cei
 INODE_BYTES = 1400  # what the kernel keeps for an empty file in memory
 INODES = 100_000
 FILES_SHARE = 2  # each file system in memory may fill the ceiling over this
-HOST_FLOOR = 0.10  # of the machine's memory that has to stay available
+HOST_SHARE = 0.25  # of what a box holds: so much has to stay available on the machine
+HOST_FLOOR = 0.10  # of the machine's memory, where it cannot be seen what a box holds
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import psutil
 from gpu_workers.phase import Failure
 from gpu_workers.sandbox.box import Box
 from gpu_workers.sandbox.inside import Inside, Usage
-from gpu_workers.sandbox.limits import HOST_FLOOR, INODES, LOOK_INTERVAL_S
+from gpu_workers.sandbox.limits import HOST_FLOOR, HOST_SHARE, INODES, LOOK_INTERVAL_S, Limits
 
 
 class Watcher:
@@ -36,20 +36,29 @@ class Watcher:
             usage = self._box.inside.usage()
             if usage.resident_mb:  # else its processes are gone already, and only the room of its files is left
                 self.peak_mb = max(self.peak_mb, usage.total_mb)
-            self.why = excess(self._box.inside, usage, self._box.plan.limits.memory_mb)
+            self.why = excess(self._box.inside, usage, self._box.plan.limits)
         if self.why is not None:
             self._box.kill()
 
 
-def excess(inside: Inside, usage: Usage, limit_mb: int) -> Failure | None:
+def excess(inside: Inside, usage: Usage, limits: Limits) -> Failure | None:
     """Why the box has to end now, or None."""
+    limit_mb, memory = limits.memory_mb, psutil.virtual_memory()
+    available_mb, total_mb = memory.available >> 20, memory.total >> 20
     if usage.inodes > INODES:
         return Failure(reason="disk", detail=f"{usage.inodes} files, and {INODES} are allowed")
-    if usage.total_mb > limit_mb:
+    if usage.total_mb > limit_mb or has_to_go(usage.total_mb, available_mb, total_mb, limits):
         exact_mb = usage.total_mb - usage.resident_mb + inside.exact_resident_mb()
         if exact_mb > limit_mb:
             return Failure(reason="memory", detail=f"{exact_mb:.0f} MB of {limit_mb} MB in use")
-    memory = psutil.virtual_memory()
-    if memory.available < HOST_FLOOR * memory.total:
-        return Failure(reason="harness_fault", detail=f"the machine has {memory.available >> 20} MB left")
+        if has_to_go(exact_mb, available_mb, total_mb, limits):
+            return Failure(reason="harness_fault",
+                           detail=f"the machine has {available_mb} MB left, and this box holds {exact_mb:.0f} MB")
     return None
+
+
+def has_to_go(held_mb: float, available_mb: float, total_mb: float, limits: Limits) -> bool:
+    """The more a box holds, the sooner: so the one that holds most goes first, though no worker knows of another's.
+    Whoever else fills the machine is left to the kernel, which takes boxes before workers (`launch.py`)."""
+    floor_mb = HOST_SHARE * held_mb if limits.private_memory else HOST_FLOOR * total_mb
+    return available_mb < floor_mb

@@ -109,7 +109,7 @@ def test_12_nothing_can_be_written_but_its_own_folders(cheap: Attack) -> None:
 
 def test_13_the_kernels_settings_are_out_of_reach(cheap: Attack) -> None:
     assert cheap.told["sysctl"] in ("EACCES", "EROFS")
-    assert cheap.told["oom score"] == "EACCES"
+    assert (cheap.told["oom score"], cheap.told["another oom score"]) == ("900", "EROFS"), "boxes die before workers"
 
 
 def test_14_no_power_can_be_won_and_no_memory_left_behind(cheap: Attack) -> None:
