@@ -33,6 +33,8 @@ PROGRESS_INTERVAL_S = 1 / 20
 FAILURE_FILE = "failure.json"
 ARTEFACTS = "artefacts/"  # a folder in which any phase may leave what later readers need
 DONE, CRASHED, REFUSED, DISK_FULL = 0, 1, 3, 4
+# What a phase may say of itself. Of the others we alone can know, and code from outside may not blame us.
+OWN_REASONS = frozenset[Reason](("crash", "memory", "disk", "diverged", "refused", "bad_output"))
 
 
 class BoundClip(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from gpu_workers.checkpoint import LIVE_BYTES
 from gpu_workers.claims import ClaimReader
 from gpu_workers.collect import NotCollected, read_plain_at, take
 from gpu_workers.machine import Seat, default_path
-from gpu_workers.phase import ARTEFACTS, DISK_FULL, DONE, FAILURE_FILE, REFUSED, Failure, PhaseRequest
+from gpu_workers.phase import ARTEFACTS, DISK_FULL, DONE, FAILURE_FILE, OWN_REASONS, REFUSED, Failure, PhaseRequest
 from gpu_workers.runner import LOG_BYTES, PhaseEnd, drained
 from gpu_workers.sandbox.binding import phase_plan
 from gpu_workers.sandbox.box import Box
@@ -155,13 +155,13 @@ class BoxedPhase:
         return Failure(reason="crash", detail=self._last_line() or f"exit code {code}")
 
     def _told_failure(self) -> Failure:
-        """What it says of its failure. Code from outside may blame itself, and not us."""
+        """What it says of its failure. Code from outside may blame itself, and for nothing that we alone can know."""
         try:
             told = msgspec.json.decode(read_plain_at(self._box.inside.out, FAILURE_FILE, 4096), type=Failure)
         except (NotCollected, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return Failure(reason="crash", detail="the phase said that it failed, and did not say why")
-        ours = told.reason == "harness_fault" and self._request.spec.code
-        return Failure(reason="crash" if ours else told.reason, detail=told.detail[:1000])
+        believed = told.reason in OWN_REASONS or (told.reason == "harness_fault" and not self._request.spec.code)
+        return Failure(reason=told.reason if believed else "crash", detail=told.detail[:1000])
 
     def _taken(self) -> Failure | None:
         """Brings the declared outputs out, now that nothing in there runs."""

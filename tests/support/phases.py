@@ -144,6 +144,11 @@ def blame_the_house(box: Box) -> None:
     raise Refuse("harness_fault", "the original cannot be read")
 
 
+def tell(box: Box) -> None:
+    """The reason that it is told to tell."""
+    raise Refuse(box.spec.params["reason"], "so it says")  # type: ignore[arg-type]
+
+
 def fail_in_no_words(box: Box) -> None:
     (box.out / FAILURE_FILE).write_bytes(b'{"reason":"\xf6"}')
     os._exit(REFUSED)

@@ -100,6 +100,16 @@ def test_code_from_outside_cannot_blame_the_house(tmp_path: Path) -> None:
     assert ended(run("fail_in_no_words", tmp_path / "mute")).reason == "crash"
 
 
+@pytest.mark.parametrize(("reason", "believed"), [
+    ("diverged", True), ("refused", True), ("memory", True), ("bad_output", True),
+    ("poison", False), ("duplicate", False), ("timeout", False)])
+def test_what_we_alone_can_know_is_not_believed(tmp_path: Path, reason: str, believed: bool) -> None:
+    for code in (None, "c" * 64):
+        spec = msgspec.structs.replace(SPEC, code=code, params={"reason": reason})
+        end = ended(run("tell", tmp_path / str(code), spec=spec))
+        assert (end.reason, end.detail) == (reason if believed else "crash", "so it says")
+
+
 def test_without_a_sandbox_code_from_outside_is_refused_and_may_run_elsewhere(tmp_path: Path) -> None:
     foreign = PhaseRequest(entry="support.phases:fit", spec=msgspec.structs.replace(SPEC, code="c" * 64),
                            out=str(tmp_path))
