@@ -23,6 +23,11 @@ def check_proposed(experiment: Experiment) -> None:
         raise WrongState(f"{experiment.id} is {experiment.state}; only what is proposed can be approved")
 
 
+def check_waiting(experiment: Experiment) -> None:
+    if experiment.state == "running":
+        raise WrongState(f"{experiment.id} is running; what runs goes on to its end")
+
+
 def check_fence(experiment: Experiment, fence: int) -> None:
     if experiment.fence != fence:
         raise Stale(f"{experiment.id}: fence {fence} is not the current one ({experiment.fence}); drop this attempt")

@@ -150,11 +150,15 @@ class Ledger:
             return ended.state
         return self._transactor.run("release", id, op_id, decide, State)  # type: ignore[arg-type]
 
-    def cancel(self, id: str, why: str, *, used_s: float = 0.0, op_id: str) -> str:
-        """Any state but `finished` becomes `cancelled`, for ever. A running worker learns it at its next beat."""
+    def cancel(self, id: str, why: str, *, used_s: float = 0.0, epoch: int | None = None, op_id: str) -> str:
+        """Any state but `finished` becomes `cancelled`, for ever. A running worker learns it at its next beat. The
+        daemon, under its epoch, cancels only what nobody runs."""
         def decide(t: Transaction) -> str:
             experiment = _experiment(t, id)
             guards.check_move(experiment, "cancelled")
+            if epoch is not None:
+                self.office.require_epoch(t, epoch)
+                guards.check_waiting(experiment)
             if experiment.state == "running":
                 experiment = _end_attempt(experiment, "released", used_s, why, {})
             _save(t, replace(experiment, state="cancelled"))

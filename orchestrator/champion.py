@@ -23,6 +23,13 @@ def champion(view: View) -> Standing | None:
     return rule.champion(view.ranks, view.confirms)
 
 
+def refuted(view: View, recipe: str) -> bool:
+    """Whether every candidate of this recipe is refuted, so that its other confirmations would tell nothing new."""
+    candidates = [rank for rank in view.ranks if rank.recipe == recipe]
+    states = view.confirms.get(recipe, {})
+    return bool(candidates) and all(rule.standing(rank, states).status == "refuted" for rank in candidates)
+
+
 def missing_seeds(view: View, recipe: str) -> list[int]:
     """The seeds whose confirmation has not been started, or said nothing."""
     return rule.missing_seeds(view.confirms.get(recipe, {}))

@@ -24,7 +24,7 @@ from lab.settings import Settings, goals_of, require_metrics
 from lab.track import Track
 from orchestrator.books import Books
 from orchestrator.budgeting import terms_of, training_stops
-from orchestrator.champion import SETTLED, Standing, champion, leader, worth_confirming
+from orchestrator.champion import SETTLED, Standing, champion, leader, refuted, worth_confirming
 from orchestrator.designers.protocol import Budget
 from orchestrator.leases import LeaseWatch, Seen
 from orchestrator.planner import ClipSets, Planner
@@ -205,6 +205,7 @@ class Daemon:
             self._books.pay_overhead(self._view, self._settings)
             self._advance()
         if self.stage in ("explore", "confirm") and not self._view.control.paused:
+            self._call_off()
             self._plan()
             self._dispatch()
         if self._settings.report.hourly:
@@ -360,6 +361,22 @@ class Daemon:
             if self._pending is None:
                 return
             self._propose(self._pending)
+
+    def _call_off(self) -> None:
+        """Confirmations that wait, of what another has refuted: they would cost money and tell nothing."""
+        for experiment in list(self._view.live.values()):
+            waits = experiment.purpose == "confirm" and experiment.state != "running"
+            if not (waits and refuted(self._view, experiment.spec.recipe())):
+                continue
+            try:
+                self._ledger.cancel(experiment.id, "its candidate is refuted", epoch=self._epoch,
+                                    op_id=f"refuted.{experiment.id}")
+                log.info("a confirmation was called off", experiment=experiment.id, candidate=experiment.group)
+            except Stale:
+                raise
+            except Refused:  # a worker claimed it a moment ago: it goes on to its end
+                continue
+            self._catch_up()
 
     def _wanted(self) -> Experiment | None:
         ahead = leader(self._view)

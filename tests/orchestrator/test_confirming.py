@@ -9,7 +9,7 @@ import pytest
 
 from lab.clock import SystemClock
 from lab.control import Idea
-from lab.experiment import Outcome, Scores, Spec
+from lab.experiment import Experiment, Outcome, Scores, Spec
 from lab.judging.champion import SEEDS
 from lab.ledger import Ledger
 from lab.local.backend import open_local
@@ -113,3 +113,43 @@ def test_an_anchor_that_was_due_runs_though_the_next_daemon_finds_nothing_to_exp
     proof = (daemon.epoch, ledger.office.daemon_beat(daemon.epoch))
     run(hired(tmp_path, DaemonConfig(holder="next", observed=proof)), ledger, holds=True)
     assert [e.purpose for e in ledger.all_experiments()].count("anchor") == 1
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_once_a_leader_is_refuted_its_confirmations_that_wait_are_called_off_and_one_that_runs_goes_on(
+        daemon: Daemon, ledger: Ledger, runs: bool) -> None:
+    ask(ledger, EXPLORE, seed=8)
+    first, second = two_confirmations(daemon, ledger)
+    fence = claimed(ledger, second.id) if runs else 0
+    finish(ledger, first, claimed(ledger, first.id))
+    for _ in range(5):
+        daemon.step()
+    held = [reservation.experiment for reservation in ledger.accounts.open_reservations()]
+    assert (ledger.experiment(second.id).state, second.id in held) == (
+        ("running", True) if runs else ("cancelled", False))
+    if runs:
+        finish(ledger, second, fence)
+    confirming = [e for e in ledger.all_experiments() if e.purpose == "confirm" and e.spec.params == PARAMS]
+    assert confirming == [ledger.experiment(first.id), ledger.experiment(second.id)]
+
+
+def two_confirmations(daemon: Daemon, ledger: Ledger) -> list[Experiment]:
+    """Of what a person has asked for, queued and paid; all else has ended."""
+    for _ in range(200):
+        daemon.step()
+        waiting = [e for e in ledger.all_experiments("queued") if e.reservation]
+        confirming = [e for e in waiting if e.purpose == "confirm" and e.spec.params == PARAMS]
+        if len(confirming) == 2:
+            return confirming
+        for other in [e for e in waiting if e not in confirming]:
+            finish(ledger, other, claimed(ledger, other.id))
+    pytest.fail("two confirmations never waited at once")
+
+
+def claimed(ledger: Ledger, id: str) -> int:
+    return ledger.claim(id, worker="w", device_class="here", op_id=f"claim.{id}")
+
+
+def finish(ledger: Ledger, experiment: Experiment, fence: int) -> None:
+    ledger.finish(experiment.id, fence, outcome(experiment.spec, False), used_s=1.0, phases={},
+                  op_id=f"finish.{experiment.id}")

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENTS, BLOCK = 200, 50
 # Recovery paths that a sweep must have walked: one that never was is untested, whatever passes.
 SOMETIMES = (
-    "a checkpoint was resumed", "a daemon followed another", "a designer failed; control takes its turn",
+    "a checkpoint was resumed", "a confirmation was called off",
+    "a daemon followed another", "a designer failed; control takes its turn",
     "a late request landed", "a late request was overtaken", "a lease was lost", "a lost race",
     "a phase waited for the machine", "a phase went on from its live checkpoint",
     "a proposal was refused", "a report's key was refused", "a reservation was freed unused",
@@ -26,7 +27,8 @@ SOMETIMES = (
     "an experiment was repeated", "an hourly report", "an idea cannot be run", "answered again by op_id",
     "backend unavailable", "cancelled while running", "given back at a notice", "lease ended for silence",
     "meddling refused: Duplicate", "meddling refused: WrongState", "meddling refused: a stale fence",
-    "not dispatched", "nothing to claim", "poison", "pushed settings are not sound; going on with the old ones",
+    "not dispatched", "nothing to claim", "poison",
+    "poison, though it got further each time", "pushed settings are not sound; going on with the old ones",
     "settings", "the budget says no")
 
 
