@@ -41,6 +41,7 @@ def stream(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("AETHER_BACKEND", raising=False)
 
 
 def answer(said: Said, *words: str) -> Any:
@@ -122,6 +123,11 @@ def test_a_parameter_that_is_wrong_is_told_in_words_a_person_uses(film: Path, sa
 def test_a_file_for_watching_says_that_it_was_coded_again(stream: Path, said: Said) -> None:
     assert "coded again for watching (H.264, CRF 8: near-lossless)" in said("codec", "decode", str(stream), "out.mp4")
     assert "coded again" not in said("codec", "decode", str(stream), "out.mkv")
+
+
+def test_a_stream_without_weights_decodes_where_there_is_a_laboratory_too(stream: Path, film: Path, said: Said) -> None:
+    said("clips", "add", str(film))
+    assert "10 frames" in said("codec", "decode", str(stream), "out.mkv")
 
 
 def test_an_odd_film_for_watching_says_that_it_was_padded(film: Path, tmp_path: Path, said: Said) -> None:

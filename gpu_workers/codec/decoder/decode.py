@@ -82,7 +82,7 @@ class Decoded:
         if digest and digest not in self._models:
             raise UserError(f"the stream needs the weights {digest}, which are not here; give their file with --model, "
                             f"or --backend of the laboratory that trained them")
-        return self._models.get(digest)
+        return self._models[digest] if digest else None
 
 
 def decode(stream: BinaryIO, *, threads: int = 1) -> Iterator[Frame]:
