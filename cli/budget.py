@@ -16,6 +16,7 @@ from lab.errors import UserError
 from lab.money import Entry, to_micro, usd
 
 HOUR_S, DAY_S = 3600.0, 86400.0
+SPENT_ON = {"attempt": "attempts", "overhead": "overhead", "model": "model calls"}
 LONGEST_H = 31 * 24.0
 NEGATIVES = {"ignore_unknown_options": True}  # so that -3 is a number that we refuse, and no option that nobody knows
 
@@ -48,7 +49,7 @@ def show(backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> 
                     right=("spent", "reserved", "free", "cap"),
                     rows=[[line.budget, usd(line.spent), usd(line.reserved), usd(line.free), usd(line.cap), line.level]
                           for line in found.budgets]))
-    parts = [f"{usd(amount)} for {what}" for what, amount in sorted(found.by_what.items())]
+    parts = [f"{usd(amount)} for {SPENT_ON[what]}" for what, amount in sorted(found.by_what.items())]
     out.print(f"\nLast hour {usd(found.last_hour)}, last day {usd(found.last_day)}. This month: "
               f"{', '.join(parts) or 'nothing settled yet'}.", markup=False)
 

@@ -128,7 +128,7 @@ def _refuted(status: Status) -> list[RenderableType]:
 def _aside(line: GoalLine) -> str:
     if line.status == "not_applicable":
         return "does not apply"
-    return line.why if line.why or line.share is None else f"met on {line.share:.0%} of the clips"
+    return line.why if line.why or line.share is None else f"met on {100 * line.share:.0f} % of the clips"
 
 
 def _head(status: Status, run: RunLine) -> Text:

@@ -93,6 +93,7 @@ def _show(pairs: Sequence[Pair], differing: Sequence[Pair]) -> None:
     console().print(table("must be equal (mean)", *columns, "", right=columns,
                           rows=[(p.metric, number(p.before, 7), number(p.after, 7), "equal" if p.equal else "DIFFERS")
                                 for p in exact]))
+    console().print()
     console().print(table("may differ", *columns, right=columns,
                           rows=[(p.metric, number(p.before), number(p.after)) for p in timed]))
     clips = [pair for pair in differing if pair.clip]

@@ -53,9 +53,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def usd(amount: Microusd) -> str:
-    """For people: $1.23, with more digits while the amount is small."""
-    dollars = amount / 1_000_000
-    return f"${dollars:,.2f}" if abs(dollars) >= 1 else f"${dollars:.4f}"
+    """For people: $1.23, with more digits while the amount is small; -$1.23 where it is lacking."""
+    dollars, sign = abs(amount) / 1_000_000, "-" if amount < 0 else ""
+    return f"{sign}${dollars:,.2f}" if dollars >= 1 else f"{sign}${dollars:.4f}"
 
 
 def to_micro(dollars: float) -> Microusd:

@@ -38,7 +38,9 @@ def test_the_months_cap_is_set_at_once_and_shown(lab: Path, said: Said) -> None:
     said("budget", "set", "7.5")
     (month,) = json.loads(said("budget", "show", "--json"))["budgets"]
     assert (month["cap"], month["spent"], month["free"]) == (7_500_000, spent, 7_500_000 - spent)
-    assert "$7.50" in said("budget", "show")
+    told = said("budget", "show")
+    assert "$7.50" in told
+    assert " for attempts" in told
 
 
 def test_a_cap_below_what_is_spent_says_that_nothing_new_starts(lab: Path, said: Said) -> None:

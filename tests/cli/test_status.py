@@ -23,6 +23,7 @@ def test_it_shows_the_best_so_far_against_each_goal_what_ended_and_the_money(lab
     assert "no daemon runs" in told
     assert "fit_db >= 10" in told
     assert "coefficients <= 6" in told
+    assert "met on 100 % of the clips" in told
     assert "Ended last   partial: it ran, and a goal is missed or unknown" in told
     assert "confirmed: three runs of their own came out as well" in told
     assert "spent this month" in told

@@ -44,7 +44,7 @@ def test_no_budget_at_all_is_critical() -> None:
 
 
 @pytest.mark.parametrize(("amount", "text"), [
-    (0, "$0.0000"), (1_234, "$0.0012"), (1_230_000, "$1.23"), (-2_500_000, "$-2.50"), (1_234_567_890, "$1,234.57")])
+    (0, "$0.0000"), (1_234, "$0.0012"), (1_230_000, "$1.23"), (-2_500_000, "-$2.50"), (1_234_567_890, "$1,234.57")])
 def test_amounts_read_as_dollars(amount: int, text: str) -> None:
     assert usd(amount) == text
 
