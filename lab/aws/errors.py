@@ -27,13 +27,16 @@ DENIED = "give this role or user the permission, or choose another AWS_PROFILE"
 KEYS = "the credentials are not valid: check AWS_PROFILE and the access key"
 EXPIRED = "the credentials have run out: sign in again (`aws sso login`)"
 CLOCK = "the credentials or this machine's clock are wrong: check both"
+ELSEWHERE = "the bucket is in another region: check AWS_REGION"
 ABSENT = "there is no such lab in this account and region, or it is half deployed: deploy it, or check the region"
 FIXES = {
+    "301": ELSEWHERE,  # numbers are what S3 answers where an answer has no text
+    "403": DENIED,
     "AWS.SimpleQueueService.NonExistentQueue": ABSENT,
     "AccessDenied": DENIED,
     "AccessDeniedException": DENIED,
     "AuthorizationError": DENIED,
-    "AuthorizationHeaderMalformed": "the bucket is in another region: check AWS_REGION",
+    "AuthorizationHeaderMalformed": ELSEWHERE,
     "ExpiredToken": EXPIRED,
     "ExpiredTokenException": EXPIRED,
     "IncompleteSignatureException": KEYS,
@@ -42,7 +45,7 @@ FIXES = {
     "InvalidSignatureException": CLOCK,
     "NoSuchBucket": ABSENT,
     "NotFound": ABSENT,  # how SNS says that there is no such topic
-    "PermanentRedirect": "the bucket is in another region: check AWS_REGION",
+    "PermanentRedirect": ELSEWHERE,
     "RequestExpired": CLOCK,
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it (`timedatectl set-ntp true`)",
     "ResourceNotFoundException": ABSENT,

@@ -71,7 +71,8 @@ def test_an_error_of_a_queue_is_one_line_with_its_fix(code: str, fix: str) -> No
 
 @pytest.mark.parametrize(("code", "fix"), [
     ("NoSuchBucket", "half deployed"), ("AccessDenied", "permission"), ("SlowDown", "call again"),
-    ("PermanentRedirect", "AWS_REGION"), ("RequestTimeTooSkewed", "clock")])
+    ("PermanentRedirect", "AWS_REGION"), ("301", "AWS_REGION"), ("403", "permission"),
+    ("RequestTimeTooSkewed", "clock")])
 def test_an_error_of_the_store_is_one_line_with_its_fix(tmp_path: Path, code: str, fix: str) -> None:
     store, answers = stubbed_store(tmp_path)
     answers.add_client_error("head_object", code, "no", http_status_code=400)
