@@ -70,7 +70,7 @@ def test_a_laboratory_on_an_account_runs_from_footage_to_report(away: Away, acco
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(ENDS_S) == 0
 
-    experiments = away.told("experiments", "list")
+    experiments = away.told("experiments", "list")["experiments"]
     explored = [one for one in experiments if one["purpose"] == "explore"]
     assert len(explored) == 1
     assert {one["state"] for one in experiments} == {"finished"}
