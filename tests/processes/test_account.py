@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.account import Account
-from support.commands import command, started
+from support.commands import command, started, write_laboratory
 from support.footage import synthetic
 
 pytestmark = pytest.mark.ci
@@ -84,3 +84,15 @@ def test_a_laboratory_on_an_account_runs_from_footage_to_report(away: Away, acco
     assert away.told("report")["text"] == text
     assert away.told("doctor")["well"]
     assert Path(away("report", "--html").strip()).read_text().startswith("<!doctype html>")
+
+
+def test_one_command_runs_a_laboratory_on_an_account_and_all_others_answer_there(away: Away) -> None:
+    """The tiny curve track, from a folder in which nothing of a laboratory lies."""
+    write_laboratory(away.folder)
+    ran = away.told("run", "--experiments", "1", "--seed", "1")
+    assert ran["explored"] == 1
+    assert Path(ran["report"]).is_file()
+    for words in (("pause",), ("resume",), ("gc", "--dry-run"), ("budget", "show"), ("settings", "diff"),
+                  ("experiments", "show", "1"), ("report", "--now")):
+        assert away(*words), words
+    assert not (away.folder / "lab").exists()
