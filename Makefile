@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-learned test test-ci soak lint lock bench clean
+.PHONY: help setup demo demo-learned cloud test test-ci soak lint lock bench clean
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
 
 PYTHON ?=
@@ -43,8 +43,14 @@ test: lint ## lint and the tests of every change (under 10 minutes on 2 cores)
 	@# Counting branches would make the simulator's worlds three times as slow.
 	@$(RUN) pytest -n $(JOBS) -m "not ci and not soak" tests/simulator
 
+cloud: ## what deploys to AWS: the CDK and its command line, npx cdk
+	@requirements/sync cdk
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
 test-ci: ## tests that need torch, Java, the emulator or many killed processes
 	@requirements/sync learned $(TORCH)
+	@requirements/sync cdk
+	@if command -v npm >/dev/null; then npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; fi
 	@tests/support/aws/install
 	@$(RUN) pytest -n $(JOBS) -m ci
 
@@ -60,5 +66,5 @@ lock: ## requirements/*.txt again from pyproject.toml; UPGRADE=1 for newer relea
 	@requirements/lock $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what was built here; a lab's own folder stays
-	@rm -rf .venv .coverage .*_cache build *.egg-info tests/support/aws/node_modules
+	@rm -rf .venv .coverage .*_cache build *.egg-info cdk.out node_modules tests/support/aws/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("lab", "gpu_workers", "agents", "orchestrator", "cli")
+ROOMS = ("lab", "gpu_workers", "agents", "orchestrator", "cli", "cdk")
 TWO_MB = 2 * 1024 * 1024
 # The one clip at 1080p: halving it would take away what it is here to show.
 LARGE_FILES = {"tests/data/video/drive_1080p30.mp4"}
@@ -68,8 +68,9 @@ def test_every_locked_package_has_its_version_and_hashes(name: str) -> None:
         assert "--hash=sha256:" in package, package.splitlines()[0]
 
 
-def test_the_npm_lock_names_no_registry() -> None:
-    lock = (ROOT / "tests/support/aws/package-lock.json").read_text()
+@pytest.mark.parametrize("folder", [".", "tests/support/aws"])
+def test_the_npm_lock_names_no_registry(folder: str) -> None:
+    lock = (ROOT / folder / "package-lock.json").read_text()
     assert '"resolved"' not in lock
     assert '"integrity"' in lock
 
@@ -88,7 +89,8 @@ def test_the_core_is_torch_free() -> None:
     assert not re.search(r"^(torch|torchvision|compressai|onnxruntime|nvidia-)", lock, re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ["README.md", "LICENSE", "NOTICE", "docs/decisions.md", "clips/NOTICE.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "LICENSE", "NOTICE", "docs/decisions.md", "docs/aws.md", "clips/NOTICE.md"])
 def test_a_page_that_people_look_for_is_there(page: str) -> None:
     assert (ROOT / page).stat().st_size > 200
 

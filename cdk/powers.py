@@ -1,0 +1,97 @@
+"""What each role may do: the requests that the code sends, on the resources of this lab alone.
+
+Nobody here may delete: objects, records and tables go only by a person's own hand (`aether gc`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from aws_cdk import Aws, aws_iam
+
+from lab.aws.names import Names
+
+PREFIXES = ("objects", "pointers", "bodies")  # of the store's bucket: all that the backend reads and writes
+
+# Why a resource ends in a star, by its service: what cdk-nag asks to be told.
+WILD = {
+    "s3": "Objects are named by their hash, so none can be named beforehand; the prefix is the narrowest there is.",
+    "logs": "Streams are named by instance, and the instance makes its own; the log group is named whole.",
+    "autoscaling": "AWS puts a random id into a group's ARN before its name; the name is whole.",
+    "*": "Session Manager's requests take no resource; they open a channel for the instance that calls, and no other.",
+}
+
+
+def of_ledger(names: Names) -> list[aws_iam.PolicyStatement]:
+    table = _arn("dynamodb", f"table/{names.table}")
+    return [_may(["dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:DescribeTable", "dynamodb:GetItem",
+                  "dynamodb:PutItem", "dynamodb:Query"], [table]),
+            _may(["dynamodb:Query"], [f"{table}/index/by_tag"])]
+
+
+def of_store(names: Names) -> list[aws_iam.PolicyStatement]:
+    """Without the right to list, S3 answers 403 for what is not there, and the store could not tell."""
+    bucket = f"arn:{Aws.PARTITION}:s3:::{names.bucket}"
+    return [_may(["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
+                 [f"{bucket}/{one}/*" for one in PREFIXES]),
+            _may(["s3:ListBucket"], [bucket])]
+
+
+def to_send(names: Names, job_classes: Sequence[str]) -> list[aws_iam.PolicyStatement]:
+    return [_may(["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"], _queues(names, job_classes))]
+
+
+def to_receive(names: Names, job_class: str) -> list[aws_iam.PolicyStatement]:
+    """`sqs:SendMessage` is how a worker gives a message back that is not to be counted against the work."""
+    return [_may(["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl",
+                  "sqs:ReceiveMessage", "sqs:SendMessage"], _queues(names, [job_class]))]
+
+
+def to_report(names: Names) -> list[aws_iam.PolicyStatement]:
+    return [_may(["sns:Publish"], [_arn("sns", names.topic)])]
+
+
+def to_leave(group: str) -> list[aws_iam.PolicyStatement]:
+    """An instance gives itself back, in its own group only; the group's size is nobody's to set."""
+    return [_may(["autoscaling:TerminateInstanceInAutoScalingGroup"],
+                 [_arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{group}")])]
+
+
+def to_log(log_group: str) -> list[aws_iam.PolicyStatement]:
+    """A stream is made in a group, and written by its own name."""
+    group = _arn("logs", f"log-group:{log_group}")
+    return [_may(["logs:CreateLogStream", "logs:PutLogEvents"], [group, f"{group}:*"])]
+
+
+def to_be_reached() -> list[aws_iam.PolicyStatement]:
+    """Session Manager's shell, which the instance opens from inside; these requests take no resource."""
+    return [_may(["ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel",
+                  "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel",
+                  "ssmmessages:OpenDataChannel"], ["*"])]
+
+
+def to_fetch(bucket: str, key: str) -> list[aws_iam.PolicyStatement]:
+    return [_may(["s3:GetObject"], [f"arn:{Aws.PARTITION}:s3:::{bucket}/{key}"])]
+
+
+def _queues(names: Names, job_classes: Sequence[str]) -> list[str]:
+    return [_arn("sqs", names.queue(one)) for one in job_classes]
+
+
+def _arn(service: str, resource: str) -> str:
+    return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{resource}"
+
+
+def _may(actions: list[str], resources: list[str]) -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(actions=actions, resources=resources)
+
+
+def wild(statements: Iterable[aws_iam.PolicyStatement]) -> dict[str, str]:
+    """The findings IAM5 of these statements, as cdk-nag spells them, with the reason of each."""
+    found = [resource for statement in statements for resource in statement.resources if "*" in resource]
+    return {f"IAM5[Resource::{_shown(one)}]": WILD[one.split(":")[2] if ":" in one else one] for one in found}
+
+
+def _shown(arn: str) -> str:
+    return re.sub(r"\$\{Token\[AWS[.:]+(\w+)[^\]]*\]\}", r"<AWS::\1>", arn)

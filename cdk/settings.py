@@ -1,0 +1,73 @@
+"""What a deploy may choose, read from the context: `cdk deploy -c email=me@example.com -c gpuMax=2`.
+
+A wrong key or value is refused with one line. The defaults make a lab that costs little while it has no work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from lab.aws.names import require_prefix
+from lab.errors import UserError
+
+MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+KEYS = {"email": "email", "monthlyBudget": "monthly_budget_usd", "prefix": "prefix", "disposable": "disposable",
+        "cpuMax": "cpu_max", "gpuMax": "gpu_max", "zones": "zones"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Raises UserError for a value that no deploy can have."""
+
+    email: str  # where reports and alarms go, once its owner has confirmed it
+    monthly_budget_usd: int  # AWS mails at 70, 85 and 95 % of it; the lab's own cap is in its ledger
+    prefix: str = "aether"
+    disposable: bool = False  # `cdk destroy` leaves nothing, data included
+    cpu_max: int = 4  # instances of each fleet
+    gpu_max: int = 2
+    zones: int = 3  # availability zones; more have more spot capacity, and some regions have only two
+
+    def __post_init__(self) -> None:
+        require_prefix(self.prefix)
+        if not MAIL.fullmatch(self.email):
+            raise UserError(f"email={self.email} is no mail address; say -c email=you@example.com")
+        if self.monthly_budget_usd < 1:
+            raise UserError("monthlyBudget is at least 1, in US dollars a month: -c monthlyBudget=500")
+        for key, value in (("cpuMax", self.cpu_max), ("gpuMax", self.gpu_max)):
+            if not 0 <= value <= 100:
+                raise UserError(f"{key}={value} is no size of a fleet: 0 to 100 instances")
+        if not 2 <= self.zones <= 6:
+            raise UserError(f"zones={self.zones} is not 2 to 6 availability zones")
+
+    def maximum(self, job_class: str) -> int:
+        return {"cpu": self.cpu_max, "gpu": self.gpu_max}[job_class]
+
+
+def from_context(context: Mapping[str, Any]) -> Settings:
+    """CDK's own keys (`@aws-cdk/…`, `aws:cdk:…`, look-ups) are none of ours. Raises UserError."""
+    asked = {key: value for key, value in context.items() if not key.startswith("@") and ":" not in key}
+    for key in asked:
+        if key not in KEYS:
+            raise UserError(f"no setting is called {key}; there are {', '.join(KEYS)}")
+    for key, example in (("email", "you@example.com"), ("monthlyBudget", "500")):
+        if key not in asked:
+            raise UserError(f"{key} is missing: cdk deploy --all -c {key}={example}")
+    kinds = {field.name: str(field.type) for field in fields(Settings)}
+    return Settings(**{KEYS[key]: _read(key, value, kinds[KEYS[key]]) for key, value in asked.items()})
+
+
+def _read(key: str, value: Any, kind: str) -> Any:
+    """`-c` gives text, cdk.json may give the value itself."""
+    text = str(value).strip()
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise UserError(f"{key}={text} is neither true nor false")
+        return text.lower() == "true"
+    if kind == "int":
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            raise UserError(f"{key}={text} is no whole number")
+        return int(text)
+    return text

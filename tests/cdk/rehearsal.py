@@ -1,0 +1,114 @@
+"""A deploy from the first to the last command, run by test_deploy.py in a network of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from cdk.boot import instance
+from lab.aws.names import Names
+from lab.aws.table import TABLE_SCHEMA
+from lab.backend import open_backend
+from support.account import EMULATED
+from support.cloud import REGION, cdk, emulator, raise_loopback
+
+NAMES = Names("rehearse", EMULATED, REGION)
+CHOSEN = ("-c", f"prefix={NAMES.prefix}", "-c", "email=a@example.com", "-c", "monthlyBudget=500",
+          "-c", "disposable=true")
+
+
+def main(folder: Path) -> None:
+    raise_loopback()
+    (folder / "home").mkdir()
+    with emulator(folder) as reach:
+        def run(*arguments: str, cwd: Path | None = None) -> str:
+            begun = time.monotonic()
+            told = cdk(*arguments, folder=folder / "home", reach=reach, **({"cwd": cwd} if cwd else {}))
+            print(f"{time.monotonic() - begun:6.1f} s  cdk {arguments[0]}", flush=True)
+            return told
+
+        run("bootstrap", f"aws://{EMULATED}/{REGION}", cwd=folder)
+        out = str(folder / "cdk.out")
+        run("deploy", "--all", "--require-approval", "never", "--concurrency", "2", "--output", out, *CHOSEN)
+        deployed(folder)
+        assert "differences: 0" in run("diff", "--all", "--fail", "--app", out)
+        run("destroy", "--all", "--force", "--app", out)
+        nothing_is_left()
+
+
+def deployed(folder: Path) -> None:
+    table = boto3.client("dynamodb").describe_table(TableName=NAMES.table)["Table"]
+    assert table["KeySchema"] == TABLE_SCHEMA["KeySchema"]
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    backend = open_backend(f"aws:{NAMES.prefix}")
+    hash = backend.store.put_bytes(b"kept")
+    assert backend.store.read(hash) == b"kept"
+    backend.queues["gpu"].send("e00001")
+    worker, orchestrator = as_role("gpu"), as_role("orchestrator")
+    may(worker("sqs").get_queue_url, QueueName=NAMES.queue("gpu"))
+    may(worker("dynamodb").get_item, TableName=NAMES.table, Key={"pk": {"S": "head"}, "sk": {"S": "changes"}})
+    may(worker("s3").put_object, Bucket=NAMES.bucket, Key="objects/00/x", Body=b"x")
+    may_not(worker("s3").delete_object, Bucket=NAMES.bucket, Key="objects/00/x")
+    may_not(worker("s3").put_object, Bucket=NAMES.bucket, Key="elsewhere/x", Body=b"x")
+    may_not(worker("dynamodb").delete_table, TableName=NAMES.table)
+    may_not(worker("dynamodb").delete_item, TableName=NAMES.table, Key={"pk": {"S": "head"}, "sk": {"S": "x"}})
+    may_not(worker("sqs").get_queue_url, QueueName=NAMES.queue("cpu"))
+    may_not(worker("autoscaling").set_desired_capacity, AutoScalingGroupName=f"{NAMES.prefix}-gpu", DesiredCapacity=2)
+    may_not(worker("ec2").run_instances, ImageId="ami-1", MinCount=1, MaxCount=1)
+    may_not(orchestrator("dynamodb").delete_table, TableName=NAMES.table)
+    url = boto3.client("sqs").get_queue_url(QueueName=NAMES.queue("cpu"))["QueueUrl"]
+    may(orchestrator("sqs").send_message, QueueUrl=url, MessageBody="e00002")
+    may_not(orchestrator("sqs").receive_message, QueueUrl=url)
+    logs_arrive(folder / "logs", worker)
+
+
+def logs_arrive(folder: Path, worker: Callable[[str], Any]) -> None:
+    """A line that is not whole yet waits for its end."""
+    folder.mkdir()
+    log, sent = folder / "boot.log", dict[Path, int]()
+    os.environ["AETHER_LOG_GROUP"] = group = f"/aether/{NAMES.prefix}/gpu"
+    log.write_text("first\nsec")
+    instance.send_logs(worker("logs"), folder, "i-1", sent)
+    log.write_text("first\nsecond\n")
+    instance.send_logs(worker("logs"), folder, "i-1", sent)
+    found = boto3.client("logs").get_log_events(logGroupName=group, logStreamName="i-1/boot", startFromHead=True)
+    assert [event["message"] for event in found["events"]] == ["first", "second"]
+
+
+def as_role(role: str) -> Callable[[str], Any]:
+    given = boto3.client("sts").assume_role(RoleArn=f"arn:aws:iam::{EMULATED}:role/{NAMES.prefix}-{role}-{REGION}",
+                                            RoleSessionName="rehearsal")["Credentials"]
+    return lambda service: boto3.client(  # type: ignore[call-overload]
+        service, aws_access_key_id=given["AccessKeyId"], aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"])
+
+
+def may(request: Any, **arguments: Any) -> None:
+    request(**arguments)
+
+
+def may_not(request: Any, **arguments: Any) -> None:
+    with pytest.raises(ClientError, match=r"AccessDenied|UnauthorizedOperation"):
+        request(**arguments)
+
+
+def nothing_is_left() -> None:
+    assert boto3.client("dynamodb").list_tables()["TableNames"] == []
+    assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]
+            if one["Name"].startswith(NAMES.prefix)] == []
+    assert "QueueUrls" not in boto3.client("sqs").list_queues(QueueNamePrefix=NAMES.prefix)
+    assert boto3.client("sns").list_topics()["Topics"] == []
+    assert [one for one in boto3.client("iam").list_roles()["Roles"] if NAMES.prefix in one["RoleName"]] == []
+    assert boto3.client("logs").describe_log_groups(logGroupNamePrefix=f"/aether/{NAMES.prefix}")["logGroups"] == []
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

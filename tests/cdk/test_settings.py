@@ -1,0 +1,46 @@
+"""What a deploy may choose: a wrong key or value is refused with one line that names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cdk.settings import Settings, from_context
+from lab.errors import UserError
+
+GIVEN = {"email": "me@example.com", "monthlyBudget": "500"}
+
+
+def test_text_of_the_command_line_and_values_of_cdk_json_say_the_same() -> None:
+    typed = from_context({**GIVEN, "disposable": "true", "gpuMax": "7", "prefix": "mine"})
+    assert typed == from_context({**GIVEN, "monthlyBudget": 500, "disposable": True, "gpuMax": 7, "prefix": "mine"})
+    assert typed == Settings("me@example.com", 500, prefix="mine", disposable=True, gpu_max=7)
+    assert typed.maximum("gpu") == 7
+
+
+def test_keys_of_cdk_itself_are_none_of_ours() -> None:
+    own = {"@aws-cdk/aws-iam:minimizePolicies": True, "aws:cdk:enable-path-metadata": True}
+    assert from_context({**GIVEN, **own}) == from_context(GIVEN)
+
+
+@pytest.mark.parametrize(("wrong", "told"), [
+    ({"emial": "x"}, "no setting is called emial; there are email, monthlyBudget, prefix"),
+    ({"email": "me"}, "email=me is no mail address"),
+    ({"monthlyBudget": "0"}, "monthlyBudget is at least 1"),
+    ({"monthlyBudget": "5.5"}, "monthlyBudget=5.5 is no whole number"),
+    ({"prefix": "Mine"}, "'Mine' is no lab's prefix"),
+    ({"disposable": "yes"}, "disposable=yes is neither true nor false"),
+    ({"gpuMax": "1000"}, "gpuMax=1000 is no size of a fleet"),
+    ({"zones": "1"}, "zones=1 is not 2 to 6"),
+])
+def test_a_wrong_setting_is_named(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match="^" + told) as refused:
+        from_context({**GIVEN, **wrong})
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("missing", list(GIVEN))
+def test_what_only_the_person_can_know_is_asked_for(missing: str) -> None:
+    with pytest.raises(UserError, match=f"{missing} is missing: cdk deploy --all -c {missing}="):
+        from_context({key: value for key, value in GIVEN.items() if key != missing})

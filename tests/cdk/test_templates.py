@@ -1,0 +1,190 @@
+"""What the templates promise beyond what cdk-nag and cfn-lint look for. cdk-nag itself checks every synthesis."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdk.settings import from_context
+from lab.aws.table import TABLE_SCHEMA
+from support.servers import unavailable
+from support.templates import CHOSEN, ROOT, need_cdk, synthesise
+
+pytestmark = pytest.mark.ci
+Templates = dict[str, Any]
+
+
+def resources(templates: Templates, kind: str) -> Iterator[dict[str, Any]]:
+    """All of one type, in all stacks; never none."""
+    found = [one for template in templates.values() for one in template["Resources"].values() if one["Type"] == kind]
+    assert found, f"there is no {kind}"
+    yield from found
+
+
+def test_the_ledgers_table_is_what_the_code_expects(templates: Templates) -> None:
+    table = templates["data"]["Resources"]["Ledger"]
+    deployed = {key: table["Properties"][key] for key in TABLE_SCHEMA}
+    deployed["AttributeDefinitions"].sort(key=lambda one: str(one["AttributeName"]))
+    assert deployed == {**TABLE_SCHEMA, "AttributeDefinitions": sorted(
+        TABLE_SCHEMA["AttributeDefinitions"], key=lambda one: str(one["AttributeName"]))}
+
+
+def test_data_outlives_its_stack_and_keeps_its_logical_id(templates: Templates) -> None:
+    for name in ("Ledger", "Store"):
+        resource = templates["data"]["Resources"][name]
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    table = templates["data"]["Resources"]["Ledger"]["Properties"]
+    assert table["DeletionProtectionEnabled"] is True
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    store = templates["data"]["Resources"]["Store"]["Properties"]
+    assert store["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(store["PublicAccessBlockConfiguration"].values()) == {True}
+    [rule] = store["LifecycleConfiguration"]["Rules"]
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
+    assert "ExpirationInDays" not in rule, "what is stored goes by the ledger's word alone"
+
+
+def test_nobody_is_let_in_and_no_gateway_is_paid_for(templates: Templates) -> None:
+    for template in templates.values():
+        kinds = {one["Type"] for one in template["Resources"].values()}
+        assert not kinds & {"AWS::EC2::NatGateway", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::EIP"}
+    for group in resources(templates, "AWS::EC2::SecurityGroup"):
+        assert "SecurityGroupIngress" not in group["Properties"]
+    list(resources(templates, "Custom::VpcRestrictDefaultSG"))
+    endpoints = list(resources(templates, "AWS::EC2::VPCEndpoint"))
+    assert [one["Properties"]["VpcEndpointType"] for one in endpoints] == ["Gateway"] * 2
+
+
+def test_no_role_of_ours_may_do_anything_by_a_star_or_delete(templates: Templates) -> None:
+    for policy in resources(templates, "AWS::IAM::Policy"):
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            assert not [one for one in actions if "*" in one]
+            assert not [one for one in actions if "Delete" in one and one != "sqs:DeleteMessage"]
+            if statement["Resource"] == "*":
+                assert {one.split(":")[0] for one in actions} == {"ssm", "ssmmessages"}
+    for role in resources(templates, "AWS::IAM::Role"):
+        trusted = role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]
+        assert trusted in ({"Service": "ec2.amazonaws.com"}, {"Service": "lambda.amazonaws.com"})
+
+
+def test_only_the_orchestrator_sends_to_every_queue_and_a_worker_receives_from_its_own(templates: Templates) -> None:
+    receivers = {}
+    for policy in resources(templates, "AWS::IAM::Policy"):
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            if "sqs:ReceiveMessage" in statement["Action"]:
+                receivers[policy["Properties"]["PolicyName"][:3]] = statement["Resource"]["Fn::Join"][1][-1]
+    assert receivers == {"Cpu": ":aether-cpu", "Gpu": ":aether-gpu"}
+
+
+def test_instances_ask_for_a_token_keep_it_and_write_encrypted(templates: Templates) -> None:
+    for template in resources(templates, "AWS::EC2::LaunchTemplate"):
+        data = template["Properties"]["LaunchTemplateData"]
+        assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+        [disk] = [one["Ebs"] for one in data["BlockDeviceMappings"]]
+        assert (disk["Encrypted"], disk["VolumeType"]) == (True, "gp3")
+        assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
+        assert "KeyName" not in data
+        assert data["ImageId"].keys() == {"Ref"}, "from a public parameter"
+
+
+@pytest.mark.parametrize("job_class", ["cpu", "gpu"])
+def test_a_fleet_is_spot_from_none_and_no_rule_takes_an_instance_away(templates: Templates, job_class: str) -> None:
+    [group] = [one["Properties"] for one in resources(templates, "AWS::AutoScaling::AutoScalingGroup")
+               if one["Properties"]["AutoScalingGroupName"] == f"aether-{job_class}"]
+    assert (group["MinSize"], group["MaxSize"]) == ("0", str(from_context(CHOSEN).maximum(job_class)))
+    assert "DesiredCapacity" not in group, "a deploy would set it back while work runs"
+    assert group["CapacityRebalance"] is True
+    assert group["NewInstancesProtectedFromScaleIn"] is True
+    mixed = group["MixedInstancesPolicy"]
+    assert mixed["InstancesDistribution"] == {"OnDemandBaseCapacity": 0, "OnDemandPercentageAboveBaseCapacity": 0,
+                                              "SpotAllocationStrategy": "price-capacity-optimized"}
+    assert len({one["InstanceType"] for one in mixed["LaunchTemplate"]["Overrides"]}) >= 10
+
+
+def test_fleets_grow_by_the_backlog_and_start_by_an_alarm(templates: Templates) -> None:
+    policies = [one["Properties"] for one in resources(templates, "AWS::AutoScaling::ScalingPolicy")]
+    tracking = [one["TargetTrackingConfiguration"] for one in policies if one["PolicyType"] == "TargetTrackingScaling"]
+    assert len(tracking) == 2
+    for one in tracking:
+        assert one["DisableScaleIn"] is True
+        metrics = one["CustomizedMetricSpecification"]["Metrics"]
+        assert [metric["ReturnData"] for metric in metrics] == [False, False, True]
+    steps = [one for one in policies if one["PolicyType"] == "StepScaling"]
+    assert [one["AdjustmentType"] for one in steps] == ["ExactCapacity"] * 2
+    for alarm in resources(templates, "AWS::CloudWatch::Alarm"):
+        assert "IF(FILL(wanted, 0) < 1, waiting, 0)" in json.dumps(alarm)
+        assert len(alarm["Properties"]["AlarmActions"]) == 1
+    for hook in resources(templates, "AWS::AutoScaling::LifecycleHook"):
+        assert hook["Properties"]["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
+        assert (hook["Properties"]["DefaultResult"], hook["Properties"]["HeartbeatTimeout"]) == ("CONTINUE", 120)
+
+
+def test_the_orchestrator_is_one_on_demand_and_replaced(templates: Templates) -> None:
+    [group] = [one for one in templates["lab"]["Resources"].values()
+               if one["Type"] == "AWS::AutoScaling::AutoScalingGroup"]
+    assert (group["Properties"]["MinSize"], group["Properties"]["MaxSize"]) == ("1", "1")
+    assert group["UpdatePolicy"]["AutoScalingRollingUpdate"]["MinInstancesInService"] == 0
+
+
+def test_each_queue_has_its_dead_letters_and_all_speak_tls(templates: Templates) -> None:
+    queues = {one["Properties"]["QueueName"]: one["Properties"] for one in resources(templates, "AWS::SQS::Queue")}
+    assert set(queues) == {"aether-cpu", "aether-cpu-dead", "aether-gpu", "aether-gpu-dead"}
+    for name, queue in queues.items():
+        assert queue["SqsManagedSseEnabled"] is True
+        assert ("RedrivePolicy" in queue) == (not name.endswith("-dead"))
+    denied = [one for kind in ("SQS::QueuePolicy", "SNS::TopicPolicy", "S3::BucketPolicy")
+              for one in resources(templates, f"AWS::{kind}")]
+    assert all("aws:SecureTransport" in json.dumps(one) for one in denied)
+    assert len(denied) == 6
+
+
+def test_the_bill_is_watched_at_the_labs_own_levels(templates: Templates) -> None:
+    [budget] = resources(templates, "AWS::Budgets::Budget")
+    assert budget["Properties"]["Budget"]["BudgetLimit"] == {"Amount": 500, "Unit": "USD"}
+    told = [one["Notification"] for one in budget["Properties"]["NotificationsWithSubscribers"]]
+    assert {one["ComparisonOperator"] for one in told} == {"GREATER_THAN"}
+    assert [(one["NotificationType"], one["Threshold"]) for one in told] == [
+        ("ACTUAL", 70), ("ACTUAL", 85), ("ACTUAL", 95), ("FORECASTED", 100)]
+
+
+def test_logs_are_kept_for_a_month(templates: Templates) -> None:
+    assert {one["Properties"]["RetentionInDays"] for one in resources(templates, "AWS::Logs::LogGroup")} == {30}
+
+
+def test_the_code_is_what_runs_and_nothing_else(assembly: Path) -> None:
+    [code] = [path for path in assembly.glob("asset.*") if (path / "pyproject.toml").exists()]
+    files = [path for path in code.rglob("*") if path.is_file()]
+    assert {path.relative_to(code).parts[0] for path in files} == {
+        "aether_kit", "agents", "cli", "gpu_workers", "lab", "orchestrator", "requirements", "LICENSE", "NOTICE",
+        "README.md", "pyproject.toml"}
+    assert sum(path.stat().st_size for path in files) < 5_000_000
+    assert not [path for path in files if path.suffix == ".pyc"]
+    assert os.access(code / "requirements" / "sync", os.R_OK)
+
+
+def test_cfn_lint_finds_nothing(assembly: Path) -> None:
+    """But for one line of CDK's own: a dependency in its custom resource that is there twice."""
+    linter = Path(sys.executable).parent / "cfn-lint"
+    if not linter.exists():
+        unavailable("cfn-lint is not installed", "run requirements/sync cdk")
+    told = subprocess.run([str(linter), "--format", "parseable", *map(str, assembly.glob("*.template.json"))],
+                          capture_output=True, text=True, check=False).stdout
+    assert [line for line in told.splitlines() if "W3005" not in line or "CustomVpcRestrictDefaultSG" not in line] == []
+
+
+def test_a_wrong_setting_ends_the_synthesis_with_one_line(tmp_path: Path) -> None:
+    need_cdk()
+    ended = synthesise(tmp_path / "out", {**CHOSEN, "emial": "x"})
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("aether: no setting is called emial; there are email")
+    assert "Traceback" not in ended.stderr
+    assert (ROOT / "cdk.json").exists()

@@ -1,0 +1,77 @@
+"""Runs ministack 1.5.33 with what it lacks: budgets, alarms on metric math, Ubuntu's images, the tags of buckets.
+
+Without the first three a stack is refused; without the tags the bucket of a disposable lab cannot be emptied. All use
+that version's internals: where this fails, the emulator changed, not the product.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+from ministack.app import main
+from ministack.services import budgets, s3, ssm
+from ministack.services.cloudformation import provisioners
+
+IMAGES = ("/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+          "/aws/service/canonical/ubuntu/server/24.04/stable/current/arm64/hvm/ebs-gp3/ami-id",
+          "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id")
+HANDLERS: dict[str, dict[str, Any]] = provisioners._RESOURCE_HANDLERS
+
+
+def install() -> None:
+    ssm._PUBLIC_AMI_PARAMETERS.update(dict.fromkeys(IMAGES, "ami-0c2023a1b2c3d4e5f"))
+    HANDLERS.setdefault("AWS::Budgets::Budget", {"create": _made, "update": _changed, "delete": _gone})
+    bucket = HANDLERS["AWS::S3::Bucket"]
+    made = bucket["create"]
+
+    def tagged(logical_id: str, props: Any, stack: str) -> Any:
+        name, attributes = made(logical_id, props, stack)
+        s3._bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in props.get("Tags", ())}
+        return name, attributes
+
+    bucket["create"] = tagged
+    alarm = HANDLERS["AWS::CloudWatch::Alarm"]
+    plain = alarm["create"]
+    alarm["create"] = lambda logical_id, props, stack: plain(logical_id, _without_math(props), stack)
+
+
+def _without_math(props: Any) -> Any:
+    """Of an alarm on metric math the first metric that it computes with."""
+    if "Metrics" not in props:
+        return props
+    stat = next(one["MetricStat"] for one in props["Metrics"] if "MetricStat" in one)
+    return {**{key: value for key, value in props.items() if key != "Metrics"}, "Statistic": stat["Stat"],
+            "Period": stat["Period"], "MetricName": stat["Metric"]["MetricName"],
+            "Namespace": stat["Metric"]["Namespace"], "Dimensions": stat["Metric"].get("Dimensions", [])}
+
+
+def _made(logical_id: str, props: Any, stack: str) -> tuple[str, dict[str, Any]]:
+    asked = json.loads(json.dumps(props))
+    budget = asked["Budget"]
+    budget["BudgetLimit"]["Amount"] = str(budget["BudgetLimit"]["Amount"])
+    _call(budgets._create_budget, {"Budget": budget, "ResourceTags": [],
+                                   "NotificationsWithSubscribers": asked.get("NotificationsWithSubscribers", [])})
+    return budget["BudgetName"], {}
+
+
+def _changed(name: str, _old: Any, new: Any, stack: str) -> tuple[str, dict[str, Any]]:
+    _gone(name, new)
+    return _made("", new, stack)
+
+
+def _gone(name: str, _props: Any) -> None:
+    with contextlib.suppress(ValueError):
+        _call(budgets._delete_budget, {"BudgetName": name})
+
+
+def _call(function: Any, data: Any) -> None:
+    status, _, body = function(data)
+    if status >= 300:
+        raise ValueError(body)
+
+
+if __name__ == "__main__":
+    install()
+    main()

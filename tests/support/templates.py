@@ -1,0 +1,57 @@
+"""The stacks' templates, synthesised once for all processes of a test session: jsii alone takes half a minute."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.servers import unavailable
+
+ROOT = Path(__file__).resolve().parents[2]
+CHOSEN = {"email": "a@example.com", "monthlyBudget": "500"}
+
+
+def synthesise(out: Path, chosen: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """As the command line runs it, with the settings as it gives them."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(out.parent), "CDK_OUTDIR": str(out),
+                   "CDK_CONTEXT_JSON": json.dumps(chosen)}
+    return subprocess.run([sys.executable, "-m", "cdk.app"], cwd=ROOT, env=environment, text=True, capture_output=True,
+                          check=False)
+
+
+def need_cdk() -> None:
+    if importlib.util.find_spec("aws_cdk") is None:
+        unavailable("the CDK is not installed", "run requirements/sync cdk")
+    if shutil.which("node") is None:
+        unavailable("the CDK needs Node", "apt-get install nodejs")
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the synthesised app, validation included."""
+    need_cdk()
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    out = shared / "cdk.out"
+    with (shared / "cdk.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not out.exists():
+            made = synthesise(shared / "making.out", CHOSEN)
+            assert made.returncode == 0, made.stdout[-6000:] + made.stderr[-3000:]
+            (shared / "making.out").rename(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def templates(assembly: Path) -> dict[str, Any]:
+    return {path.name.split(".")[0].removeprefix("aether-"): json.loads(path.read_text())
+            for path in assembly.glob("*.template.json")}
