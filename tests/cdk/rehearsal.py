@@ -104,7 +104,7 @@ def nothing_is_left() -> None:
     assert boto3.client("dynamodb").list_tables()["TableNames"] == []
     assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]
             if one["Name"].startswith(NAMES.prefix)] == []
-    assert "QueueUrls" not in boto3.client("sqs").list_queues(QueueNamePrefix=NAMES.prefix)
+    assert boto3.client("sqs").list_queues(QueueNamePrefix=NAMES.prefix).get("QueueUrls", []) == []
     assert boto3.client("sns").list_topics()["Topics"] == []
     assert [one for one in boto3.client("iam").list_roles()["Roles"] if NAMES.prefix in one["RoleName"]] == []
     assert boto3.client("logs").describe_log_groups(logGroupNamePrefix=f"/aether/{NAMES.prefix}")["logGroups"] == []
