@@ -1,6 +1,7 @@
 """What each role may do: the requests that the code sends, on the resources of this lab alone.
 
-Nobody here may delete: objects, records and tables go only by a person's own hand (`aether gc`).
+Records, tables and buckets are nobody's to delete, and objects only a worker's, which retires its checkpoints; all else
+goes by a person's own hand (`aether gc`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ def of_store(names: Names) -> list[aws_iam.PolicyStatement]:
     return [_may(["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
                  [f"{bucket}/{one}/*" for one in PREFIXES]),
             _may(["s3:ListBucket"], [bucket])]
+
+
+def to_retire(names: Names) -> list[aws_iam.PolicyStatement]:
+    """A checkpoint that was succeeded is hidden, and shown again if it was stored anew meanwhile; objects alone."""
+    bucket = f"arn:{Aws.PARTITION}:s3:::{names.bucket}"
+    return [_may(["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/objects/*"]),
+            _may(["s3:ListBucketVersions"], [bucket])]
 
 
 def to_send(names: Names, job_classes: Sequence[str]) -> list[aws_iam.PolicyStatement]:

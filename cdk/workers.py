@@ -34,7 +34,8 @@ class Workers(Stack):
             kind = Kind(role=one, set=SET[one], image=IMAGE[one], volume_gib=VOLUME_GIB[one], restart="on-failure",
                         command=f"work --backend aws:{names.prefix} --job-class {one} --idle-minutes {IDLE_MINUTES}")
             machine = Machine(self, one.title(), kind, names, network.closed,
-                              [*powers.to_receive(names, one), *powers.to_leave(f"{names.prefix}-{one}")])
+                              [*powers.to_receive(names, one), *powers.to_retire(names),
+                               *powers.to_leave(f"{names.prefix}-{one}")])
             fleet = Fleet(self, f"{one.title()}Fleet", machine, network, lab.queues[one], TYPES[one],
                           settings.maximum(one))
             machine.runs(fleet.group)
