@@ -9,6 +9,7 @@ what it was doing is given back at an interruption, and nobody is blamed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -211,7 +212,7 @@ class Worker:
             if not running.fetch_live(phase.live):
                 return
             kept = job.workspace.keep_live(phase)
-        except NotCollected as wrong:  # it costs a checkpoint, and not the attempt
+        except (NotCollected, OSError) as wrong:  # or no room of ours; it costs a checkpoint, and not the attempt
             if not job.complained:
                 log.warning("no checkpoint", experiment=job.experiment.id, phase=phase.name, why=str(wrong))
             job.complained = True
@@ -221,13 +222,15 @@ class Worker:
         self._checkpointed(job, phase, Checkpoint(outputs=kept, done=False), f"live.{phase.name}.{job.looks}")
 
     def _checkpointed(self, job: Job, phase: Phase, checkpoint: Checkpoint, op: str) -> None:
-        """Once the record is known to name this one, the live ones before it are nobody's."""
+        """Once the record is known to name this one, the live ones before it are nobody's. One that cannot be removed
+        holds nothing up: the next look tries again, and then `aether gc`."""
         store, before = self._around.backend.store, self._around.clock.wall()
         self._ledger.checkpointed(job.experiment.id, job.fence, phase.name, checkpoint,
                                   op_id=f"{job.experiment.id}.{job.fence}.{op}")
         for hash in sorted(job.live.difference(checkpoint.outputs.values())):
-            store.retire(hash, before)  # not if an attempt that came after us has stored the very same
-            job.live.discard(hash)
+            with suppress(Unavailable):
+                store.retire(hash, before)  # not if an attempt that came after us has stored the very same
+                job.live.discard(hash)
 
     def _record(self, job: Job, phase: Phase, end: PhaseEnd) -> None:
         """Keep what the phase left, and its log's end, before anyone is told that it is done."""

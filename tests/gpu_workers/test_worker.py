@@ -15,6 +15,7 @@ from gpu_workers.main import LAST_STEPS_S
 from gpu_workers.phase import PhaseRequest
 from gpu_workers.runner import PhaseEnd
 from gpu_workers.worker import LISTEN_S, Surroundings, Worker, WorkerConfig
+from gpu_workers.workspace import FolderWorkspace
 from lab.backend import Backend, Message
 from lab.errors import NotFound, Stale, Unavailable
 from lab.experiment import Experiment, Outcome, Reason, Scores, Terms
@@ -500,6 +501,46 @@ def test_a_live_output_that_is_no_checkpoint_costs_a_checkpoint_and_is_told_once
     bench.runner.finish()
     bench.run_phase("score")
     assert bench.outcome(id).verdict == "success"
+
+
+def test_a_checkpoint_that_our_disk_has_no_room_for_costs_a_checkpoint_and_no_worker(
+        bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    full = FolderWorkspace(tmp_path / "work", bench.store, id)
+    for folder in ("fit", "live"):
+        (tmp_path / "work" / folder).mkdir(parents=True)
+    (tmp_path / "work" / "fit" / "descent.json").write_bytes(b"step 41")
+    (tmp_path / "work" / "live" / "fit").symlink_to("/dev/full")
+    monkeypatch.setattr(bench.workspaces[-1], "keep_live", full.keep_live)
+    bench.runner.live = True
+    bench.clock.now += CHECKPOINT_S
+    bench.worker.step()
+    assert "fit" not in bench.lab.ledger.experiment(id).checkpoints
+    bench.runner.finish()
+    bench.run_phase("score")
+    assert bench.outcome(id).verdict == "success"
+
+
+def test_a_checkpoint_that_cannot_be_removed_holds_nothing_up_and_goes_at_the_next_look(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    first = kept(bench, id)
+
+    def refused(hash: str, before: float) -> bool:
+        raise Unavailable("it may not be removed")
+    monkeypatch.setattr(bench.store, "retire", refused)
+    second = kept(bench, id)
+    assert bench.store.has(first)
+    monkeypatch.undo()
+    third = kept(bench, id)
+    assert (bench.store.has(first), bench.store.has(second)) == (False, False)
+    monkeypatch.setattr(bench.store, "retire", refused)
+    bench.runner.finish()
+    bench.run_phase("score")
+    assert bench.outcome(id).verdict == "success"
+    assert bench.store.has(third)
 
 
 def kept(bench: Bench, id: str) -> str:
