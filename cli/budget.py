@@ -65,7 +65,8 @@ def set_(usd_a_month: Annotated[float, typer.Argument(metavar="USD", help="Cap o
     if json:
         emit(budget)
         return
-    tail = "" if budget.free > 0 else "; all of it is spent or reserved, so nothing new starts"
+    taken = "; all of it is spent or reserved, so nothing new starts" if budget.cap else "; so nothing new starts"
+    tail = "" if budget.free > 0 else taken
     console().print(f"{month}: {usd(budget.cap)}, of which {usd(budget.free)} is free{tail}", markup=False,
                     soft_wrap=True)
 

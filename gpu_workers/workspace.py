@@ -19,7 +19,7 @@ from gpu_workers.machine import default_path
 from gpu_workers.phase import ARTEFACTS, BoundClip, PhaseRequest
 from lab import bundle
 from lab.backend import Store
-from lab.errors import NotFound
+from lab.errors import Damaged, NotFound
 from lab.experiment import Checkpoint, Dataset, Experiment, Terms
 from lab.objects import read_as
 from lab.track import Phase
@@ -102,14 +102,15 @@ class FolderWorkspace:
 
     def _resume(self, phase: Phase, last: Checkpoint | None) -> dict[str, str]:
         """What an attempt that was interrupted in this very phase has left, if it left anything. One that is gone, as
-        under a ledger that was restored from an older day, costs the way up to it and nothing else."""
+        under a ledger that was restored from an older day, or damaged, costs the way up to it and nothing else."""
         hash = last.outputs.get(phase.live) if last and phase.live and not last.done else None
         target = self._folder / "in" / RESUME / phase.name
         try:
             if hash and unmark(self._store.fetch(hash), target, marked(self._id, phase.name)):
                 return {RESUME: str(target)}
-        except NotFound:
-            log.warning("a checkpoint is gone; its phase begins anew", experiment=self._id, phase=phase.name)
+        except (NotFound, Damaged) as fault:
+            log.warning("no checkpoint to go on from; its phase begins anew", experiment=self._id, phase=phase.name,
+                        why=str(fault))
         return {}
 
     def _lay_out(self, name: str, checkpoints: dict[str, Checkpoint]) -> str:

@@ -160,7 +160,8 @@ def check_layout(frame: Frame, info: VideoInfo) -> Frame:
         raise BadFrames(f"{given(frame)}, and not a Frame of numpy planes for each picture (docs/two-agents.md)")
     shapes = tuple(plane.shape for plane in frame.planes)
     if shapes != info.plane_shapes or any(plane.dtype != info.dtype for plane in frame.planes):
-        raise BadFrames(f"a frame with planes {shapes} {frame.planes[0].dtype} in a video of {describe(info)}")
+        dtypes = " and ".join(sorted({str(plane.dtype) for plane in frame.planes})) or "of nothing"
+        raise BadFrames(f"a frame with planes {shapes} {dtypes} in a video of {describe(info)}")
     return frame
 
 

@@ -27,7 +27,7 @@ from gpu_workers.sandbox.binding import phase_plan
 from gpu_workers.sandbox.box import Box
 from gpu_workers.sandbox.limits import Limits
 from gpu_workers.sandbox.plan import Devices
-from gpu_workers.sandbox.watch import Watcher
+from gpu_workers.sandbox.watch import Watcher, kernel_kills
 
 TURN_S = 1.0  # between two looks for a timed section that waits
 UNSTOPPED = Failure(reason="crash", detail="its processes would not be stopped for a moment")
@@ -59,6 +59,7 @@ class BoxedPhase:
         for pipe in (self._progress, self._log_pipe):
             os.set_blocking(pipe, False)
         lock = Path(request.machine_lock) if request.machine_lock else default_path()
+        self._kernel_kills = kernel_kills()
         self._turn = _Turn(Seat(lock, alone=request.timed), self._box, clock)
         self._watcher = Watcher(self._box)
 
@@ -149,6 +150,8 @@ class BoxedPhase:
             return Failure(reason="disk", detail=self._last_line() or "no space is left")
         if code == 128 + signal.SIGXCPU:
             return Failure(reason="timeout", detail="its processor time was used up")
+        if code == 128 + signal.SIGKILL and kernel_kills() > self._kernel_kills:
+            return Failure(reason="harness_fault", detail="the machine ran out of memory, and the kernel ended it")
         if code > 128:
             name = signal.strsignal(code - 128) or "?"
             return Failure(reason="crash", detail=f"killed by signal {code - 128} ({name})")

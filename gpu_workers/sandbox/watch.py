@@ -7,6 +7,7 @@ exact one is taken before anything is ended for it.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import psutil
 
@@ -62,3 +63,10 @@ def has_to_go(held_mb: float, available_mb: float, total_mb: float, limits: Limi
     Whoever else fills the machine is left to the kernel, which takes boxes before workers (`launch.py`)."""
     floor_mb = HOST_SHARE * held_mb if limits.private_memory else HOST_FLOOR * total_mb
     return available_mb < floor_mb
+
+
+def kernel_kills() -> int:
+    """How many processes the kernel has ended since it started, for want of memory anywhere on this machine."""
+    with suppress(OSError), open("/proc/vmstat") as facts:
+        return next((int(line.split()[1]) for line in facts if line.startswith("oom_kill ")), 0)
+    return 0

@@ -51,8 +51,12 @@ def test_the_same_bytes_of_two_experiments_are_two_files_and_each_goes_on_from_i
 
 def test_without_its_checkpoint_a_phase_begins_anew(bench: Bench) -> None:
     hash = bench.kept("e1", b"step 7")
+    path = bench.store.fetch(hash)
+    path.chmod(0o644)
+    path.write_bytes(b"something else")
+    assert bench.resumed("e1", hash) is None, "damaged"
     bench.store.remove(hash)
-    assert bench.resumed("e1", hash) is None
+    assert bench.resumed("e1", hash) is None, "gone"
 
 
 def test_what_bears_no_mark_of_the_experiment_is_none_of_its_checkpoints(bench: Bench) -> None:

@@ -66,6 +66,10 @@ def hang_with_family(box: Box) -> None:
         time.sleep(600)
 
 
+def end_itself(box: Box) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def leave_a_daemon(box: Box) -> None:
     pids = box.out / "pids"
     subprocess.Popen([sys.executable, "-c", STUBBORN, str(pids)], start_new_session=True)

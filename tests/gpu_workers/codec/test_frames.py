@@ -90,5 +90,7 @@ def test_a_frame_of_another_size_or_depth_is_refused() -> None:
     for other in (layout(width=8), layout("yuv420p10le"), layout("gray"), layout("yuv444p")):
         with pytest.raises(BadFrames, match="in a video of 6×4 yuv420p"):
             check_layout(noise(other, 0)[0], layout())
+    with pytest.raises(BadFrames, match="of nothing in a video of"):
+        check_layout(Frame(()), layout())
     with pytest.raises(BadFrames, match="36 bytes"):
         Frame.from_bytes(bytes(35), layout())

@@ -78,6 +78,15 @@ def test_a_failure_has_its_reason(tmp_path: Path, entry: str, reason: str, detai
     assert (end.reason, end.detail) == (reason, detail)
 
 
+def test_one_that_the_kernel_ends_for_want_of_memory_is_not_blamed_for_it(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = ended(run("end_itself", tmp_path / "own"))
+    assert (end.reason, end.detail) == ("crash", "killed by signal 9 (Killed)")
+    kills = iter((3, 4))
+    monkeypatch.setattr("gpu_workers.sandbox.boxed_phase.kernel_kills", lambda: next(kills))
+    assert ended(run("end_itself", tmp_path / "kernel")).reason == "harness_fault"
+
+
 def test_kill_returns_when_nothing_runs_any_more(tmp_path: Path) -> None:
     running = start("hang", tmp_path / "out")
     while not running.progress():

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from gpu_workers.sandbox.inside import Usage
 from gpu_workers.sandbox.limits import Limits
-from gpu_workers.sandbox.watch import has_to_go
+from gpu_workers.sandbox.watch import excess, has_to_go, kernel_kills
 
 TOTAL_MB = 16_000
 
@@ -27,3 +34,27 @@ def test_where_it_cannot_be_seen_what_a_box_holds_a_part_of_the_machine_has_to_s
     gpu = Limits(private_memory=False)
     assert gone(100, 0.09 * TOTAL_MB, gpu)
     assert not gone(100, 0.11 * TOTAL_MB, gpu)
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, available_mb: int, exact_mb: float, limits: Limits) -> Any:
+    """What comes of a box that seems to hold 4,000 MB and holds `exact_mb`."""
+    monkeypatch.setattr(psutil, "virtual_memory",
+                        lambda: SimpleNamespace(available=available_mb << 20, total=TOTAL_MB << 20))
+    inside: Any = SimpleNamespace(exact_resident_mb=lambda: exact_mb)
+    return excess(inside, Usage(resident_mb=4000, files_mb=0, inodes=0), limits)
+
+
+def test_the_exact_figure_decides_and_a_full_machine_is_not_the_candidates_fault(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    roomy = Limits(memory_mb=8000)
+    assert judged(monkeypatch, 2000, 4000, roomy) is None
+    assert judged(monkeypatch, 900, 400, roomy) is None, "most of what it seemed to hold was shared"
+    full = judged(monkeypatch, 900, 4000, roomy)
+    assert (full.reason, full.detail) == ("harness_fault", "the machine has 900 MB left, and this box holds 4000 MB")
+    assert judged(monkeypatch, 900, 4000, Limits(memory_mb=3000)).reason == "memory", "its own ceiling comes first"
+
+
+def test_the_kernels_count_is_read() -> None:
+    assert kernel_kills() >= 0
+    with open("/proc/vmstat") as facts:
+        assert f"oom_kill {kernel_kills()}" in facts.read()
