@@ -190,13 +190,13 @@ def test_18_files_without_end_are_ended_by_their_number(tmp_path: Path) -> None:
 
 
 def test_20_and_21_a_family_that_is_deaf_to_every_signal_ends_by_the_clock(tmp_path: Path) -> None:
-    running = start("hang", tmp_path / "out", limit_s=1.0)
+    running = start("hang", tmp_path / "out", limit_s=6.0)  # a busy machine takes a second to begin
     while not running.progress():
         assert running.poll() is None
     begin = time.monotonic()
     ended = finish(running, tmp_path / "out")
-    assert (ended.end.reason, ended.end.detail) == ("timeout", "still running after 1 s")
-    assert time.monotonic() - begin < 10
+    assert (ended.end.reason, ended.end.detail) == ("timeout", "still running after 6 s")
+    assert time.monotonic() - begin < 60, "it was not ended"
     assert psutil.Process().children(recursive=True) == []
 
 

@@ -183,7 +183,7 @@ def test_what_has_not_changed_is_no_new_checkpoint(tmp_path: Path) -> None:
 
 def test_a_box_waits_for_its_turn_and_its_waiting_counts_against_no_limit(tmp_path: Path) -> None:
     with MachineLock(tmp_path / "machine").exclusive():
-        running = run("fit", tmp_path / "out", ("result.txt",), limit_s=5.0)
+        running = run("fit", tmp_path / "out", ("result.txt",), limit_s=20.0)
         begin = time.monotonic()
         while time.monotonic() - begin < 1.0:
             assert running.poll() is None
