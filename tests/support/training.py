@@ -89,6 +89,7 @@ class TrainingLab:
         if family == "candidate":
             need_sandbox()
         self.folder, self._ops = folder, count(1)
+        self._backend: Backend | None = None
         backend = open_backend(self.address, create=True)
         clips = tuple(Clip(name=role, role=role, hash=backend.store.put(  # type: ignore[arg-type]
             cut(clip, frames, folder.parent, "scale=96:54"))) for role, clip, frames in (
@@ -111,7 +112,10 @@ class TrainingLab:
 
     @property
     def lab(self) -> Backend:
-        return open_backend(self.address)
+        """Opened once where it lies: whoever waits looks fifty times a second."""
+        if self._backend is None or self._backend.address != self.address:
+            self._backend = open_backend(self.address)
+        return self._backend
 
     @property
     def now(self) -> Experiment:
