@@ -30,7 +30,8 @@ from support.laboratory import BUDGET, USD, experiment
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "two-agents.md"
 WORKER = "import sys; from gpu_workers.main import serve; serve(sys.argv[1])"
-SETTINGS = "[limits]\nlease_s = 20\nbeat_s = 0.2\ngrace_s = 5\ncheckpoint_s = 0.05\n"
+SETTINGS = "[limits]\nlease_s = 20\nbeat_s = 0.2\ngrace_s = 5\ncheckpoint_s = {checkpoint_s:g}\n"
+OWN_S, NETWORK_S = 0.05, 0.5  # between checkpoints: a step of ours takes a hundredth of a second, a network's a tenth
 WAIT_S = 300.0  # bounds every wait in which no checkpoint comes; nothing is asserted about time
 LEARN = '''
 import time
@@ -99,7 +100,8 @@ class TrainingLab:
                          code=bundle.write(backend.store, learner()) if family == "candidate" else None,
                          clips=backend.store.put_bytes(canonical_json(Dataset(clips=clips))))
         office, accounts = backend.ledger.office, backend.ledger.accounts
-        office.push_settings(SETTINGS, op_id="settings")
+        often_s = OWN_S if family == "candidate" else NETWORK_S
+        office.push_settings(SETTINGS.format(checkpoint_s=often_s), op_id="settings")
         self.epoch = office.take_lease("test", host="here", pid=1, observed=None, op_id="lease")
         accounts.set_cap(BUDGET, 1000 * USD, op_id="cap")
         backend.ledger.propose(experiment("e0001", self.spec), epoch=self.epoch, op_id="propose")
