@@ -1,4 +1,4 @@
-"""Clients whose waits are bounded and whose retries are botocore's own: three tries with back-off and jitter.
+"""Clients whose waits are bounded and whose retries are botocore's own, with back-off and jitter: two tries or four.
 
 What a heartbeat waits for (the ledger has a client of its own, `lab.aws.table.connect`) must end within the grace in
 which a worker stops itself; what carries files or waits for messages may take longer.
