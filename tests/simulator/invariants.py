@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 FULL_EVERY = 100  # changes
 DAEMONS = frozenset({"propose", "approve", "reserve", "settle", "reserve_overhead", "take_idea", "leave_lease"})
 ENDS = ("finished", "cancelled")
-LOST_ATTEMPTS = 2  # that an experiment may have in all: so few that worlds come to it
+LOST_ATTEMPTS = 3  # that an experiment may have in all: so few that worlds come to it, and no fewer than LOST_LIMIT,
+# or this limit would hide that one
 ALLOWED = {state: set(moves) for state, moves in MOVES.items()}  # before any mutant touches the table
 
 

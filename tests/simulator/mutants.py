@@ -96,10 +96,6 @@ def _taken_on_trust(self: Any, t: Transaction, original: str | None) -> str | No
     return original
 
 
-def _never_poison(_: Any) -> str:
-    return ""
-
-
 def _never_stop(self: Any) -> float:
     return gpu_workers.worker.RETRY_S
 
@@ -117,7 +113,7 @@ MUTANTS = {
     "one report a key": Mutant(lab.guards, "check_new_report", nothing, "a report is made twice and sent twice"),
     "parents exist": Mutant(lab.ledger.Ledger, "_require_parents", nothing, "lineage names what never was"),
     "a fingerprint runs once": Mutant(lab.ledger.Ledger, "_repeatable", _taken_on_trust, "a point is paid for twice"),
-    "poison": Mutant(lab.ledger, "_poisonous", _never_poison, "an experiment kills workers for ever"),
+    "poison": Mutant(lab.ledger, "LOST_LIMIT", 10**6, "an experiment kills workers for ever"),
     "op_id": Mutant(lab.transaction.Transactor, "_once", _always_anew, "a repeated call acts twice"),
     "conditional write": Mutant(lab.local.table.SqliteTable, "_expect", nothing, "the last writer wins"),
     "check of reads": Mutant(lab.transaction.Transaction, "checks", [], "a decision rests on what has changed"),
