@@ -145,7 +145,7 @@ class Box:
 
     def _abandon(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()
+            self.process.terminate()  # it ends what it has started first (launch.py)
             self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:

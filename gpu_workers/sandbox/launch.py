@@ -4,8 +4,9 @@
 where we are root `uid` and `stage`. A user that owns nothing cannot walk through a private home, in which Python or
 the laboratory may well lie. So root first binds what the box is to see under /run in a mount namespace of its own, and
 leaves its powers after. It then waits until the last process of the box is gone, whoever that one's parent was, so that
-its own end means that, and the kernel's count of what it used is of them all. Imports nothing of ours: it is started
-for every box.
+its own end means that, and the kernel's count of what it used is of them all. Told to go (SIGTERM, which is also what
+the death of `parent` sends), it ends them all first: a bubblewrap that dies while it builds leaves its first process
+alive, for that one has not yet asked to die with it. Imports nothing of ours: it is started for every box.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import ctypes
 import json
 import os
 import sys
+from signal import SIG_BLOCK, SIG_DFL, SIG_IGN, SIG_UNBLOCK, SIGKILL, SIGTERM, pthread_sigmask, signal
 
 CLONE_NEWNS = 0x00020000  # <linux/sched.h>
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # <linux/mount.h>
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, SIGKILL = 1, 36, 9
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 STAGE = "/run"
 OOM_SCORE = "900"  # of 1000
 
@@ -32,15 +34,23 @@ def main() -> None:
         os.setgroups([])
         os.setresgid(plan["uid"], plan["uid"], plan["uid"])
         os.setresuid(plan["uid"], plan["uid"], plan["uid"])
-    die_with(plan["parent"])
+    signal(SIGTERM, told_to_go)
+    die_with(plan["parent"], SIGTERM)
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.chdir("/")
     own = os.getpid()
+    pthread_sigmask(SIG_BLOCK, {SIGTERM})  # between the fork and the `try` nobody would heed it
     started = os.fork()
     if started == 0:
-        die_with(own)
+        die_with(own, SIGKILL)
+        signal(SIGTERM, SIG_DFL)
+        pthread_sigmask(SIG_UNBLOCK, {SIGTERM})
         os.execve(plan["command"][0], plan["command"], {})
-    sys.exit(outlive(started))
+    try:
+        pthread_sigmask(SIG_UNBLOCK, {SIGTERM})
+        sys.exit(outlive(started))
+    finally:
+        end_all()
 
 
 def die_first() -> None:
@@ -52,9 +62,14 @@ def die_first() -> None:
         pass
 
 
-def die_with(parent: int) -> None:
-    """After a change of user, which would clear it."""
-    _libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+def told_to_go(number: int, _frame: object) -> None:
+    signal(SIGTERM, SIG_IGN)  # told twice is told once
+    sys.exit(128 + number)
+
+
+def die_with(parent: int, number: int) -> None:
+    """By which signal. After a change of user, which would clear it."""
+    _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("whoever started this box is gone")
 
@@ -73,6 +88,19 @@ def outlive(started: int) -> int:
             return code
         if pid == started:
             code = os.waitstatus_to_exitcode(status)
+
+
+def end_all() -> None:
+    """The orphans of each round are our children in the next."""
+    own = os.getpid()
+    while True:
+        with open(f"/proc/{own}/task/{own}/children") as children:
+            for child in children.read().split():
+                os.kill(int(child), SIGKILL)
+        try:
+            os.wait()
+        except ChildProcessError:
+            return
 
 
 def stage(sources: list[str]) -> None:

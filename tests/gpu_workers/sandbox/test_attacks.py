@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from gpu_workers.collect import NotCollected, take
-from gpu_workers.sandbox.box import Box
+from gpu_workers.sandbox.box import LAUNCH, Box
 from gpu_workers.sandbox.limits import Limits
 from gpu_workers.sandbox.plan import Plan
 from gpu_workers.sandbox.runtime import interpreter, packages, python
@@ -243,10 +243,31 @@ def test_23_whoever_is_killed_outside_the_box_is_gone(tmp_path: Path, whom: str)
         family = psutil.Process(supervisor.pid).children(recursive=True)
         assert len(family) >= 4, "launcher, bubblewrap, the box's first process and its own"
         {"supervisor": psutil.Process(supervisor.pid), "launcher": family[0], "bubblewrap": family[1]}[whom].kill()
-        deadline = time.monotonic() + 20
-        while (alive := [one for one in family if _lives(one)]) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert alive == []
+        assert _those_that_stay(family) == []
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+
+
+LAUNCHED = """
+import json, os, subprocess, sys, time
+command = ["/bin/sh", "-c", "setsid sleep 600 & echo $!; exec sleep 600"]
+subprocess.Popen([sys.executable, "-I", "-S", {launch!r}, json.dumps({{"parent": os.getpid(), "command": command}})])
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("whom", ["supervisor", "launcher is told"])
+def test_23_who_has_not_asked_to_die_with_its_parent_is_gone_too(whom: str) -> None:
+    """As a box's first process, in the moment between its birth and its asking: of 600 boxes whose supervisor was
+    killed while they were made, 19 stayed."""
+    supervisor = subprocess.Popen([sys.executable, "-c", LAUNCHED.format(launch=str(LAUNCH))], stdout=subprocess.PIPE)
+    try:
+        assert supervisor.stdout is not None
+        orphan = psutil.Process(int(supervisor.stdout.readline()))
+        launcher = psutil.Process(supervisor.pid).children()[0]
+        supervisor.kill() if whom == "supervisor" else launcher.terminate()
+        assert _those_that_stay([launcher, orphan]) == []
     finally:
         supervisor.kill()
         supervisor.wait()
@@ -297,6 +318,13 @@ def test_31_of_a_file_only_its_bytes_are_passed_on(tmp_path: Path) -> None:
     assert stat.S_IMODE(facts.st_mode) == 0o444 & ~_umask()
     assert abs(facts.st_mtime - time.time()) < 600
     assert facts.st_uid == os.getuid()
+
+
+def _those_that_stay(processes: list[psutil.Process]) -> list[psutil.Process]:
+    deadline = time.monotonic() + 20
+    while (alive := [one for one in processes if _lives(one)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return alive
 
 
 def _lives(process: psutil.Process) -> bool:
