@@ -16,9 +16,10 @@ from gpu_workers.device import device_class
 from gpu_workers.sandbox.canary import runner_here, sandbox_here
 from gpu_workers.worker import Surroundings, Worker, WorkerConfig
 from gpu_workers.workspace import FolderWorkspace
+from lab.aws import metadata
 from lab.backend import Backend, open_backend
 from lab.clock import SystemClock
-from lab.experiment import Experiment
+from lab.experiment import Experiment, Machine
 from lab.probe import from_environment, probed
 from lab.settings import Settings, goals_of, parse
 from lab.track import Goal, load_track
@@ -60,7 +61,13 @@ def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float
 
 def config(settings: Settings, name: str, job_class: str = "cpu") -> WorkerConfig:
     return WorkerConfig(name=name or f"{socket.gethostname()}-{os.getpid()}", device_class=device_class(),
-                        terms=settings.limits.terms(), job_classes=(job_class,))
+                        terms=settings.limits.terms(), job_classes=(job_class,), machine=rented())
+
+
+def rented() -> Machine | None:
+    """The machine of AWS that this process runs on, if it is one: what an attempt costs here follows from it."""
+    here = metadata.instance()
+    return Machine(id=here.id, type=here.type, zone=here.zone, spot=here.spot) if here is not None else None
 
 
 def current_settings(backend: Backend) -> Settings:

@@ -23,7 +23,7 @@ from lab.backend import Backend, Message
 from lab.clock import Clock
 from lab.control import Beat
 from lab.errors import Damaged, NotFound, Refused, Stale, Unavailable
-from lab.experiment import Checkpoint, Experiment, Outcome, Reason, Scores, Terms
+from lab.experiment import Checkpoint, Experiment, Machine, Outcome, Reason, Scores, Terms
 from lab.judging.goals import judge, succeeded
 from lab.objects import read_as
 from lab.probe import Probe, silent
@@ -44,6 +44,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     device_class: str
     job_classes: tuple[str, ...] = ("cpu",)
     terms: Terms = Terms()  # of attempts that bring none of their own
+    machine: Machine | None = None  # where it is a rented one; what it costs follows from it
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +146,7 @@ class Worker:
         name, message = self._delivery
         try:
             fence = self._ledger.claim(message.body, worker=self._config.name, device_class=self._config.device_class,
-                                       op_id=f"claim.{message.id}.{message.receipt}")
+                                       machine=self._config.machine, op_id=f"claim.{message.id}.{message.receipt}")
             experiment = self._ledger.experiment(message.body)
             if experiment.fence != fence:
                 raise Stale(f"{experiment.id} was claimed by another worker since")

@@ -56,8 +56,10 @@ class Accounts:
               tag="open")
         return key
 
-    def settle(self, key: str, used: Microusd, *, used_s: float = 0.0, epoch: int, op_id: str) -> Entry:
-        """Turn a reservation into an entry of what was used, never above what was reserved; the rest is free again."""
+    def settle(self, key: str, used: Microusd, *, used_s: float = 0.0, price_usd_h: float = 0.0, epoch: int,
+               op_id: str) -> Entry:
+        """Turn a reservation into an entry of what was used, never above what was reserved; the rest is free again.
+        `price_usd_h` is that of the machine, where it is another than was reserved."""
         def decide(t: Transaction) -> Entry:
             require_epoch(t, epoch)
             reservation = t.read("reservation", key, Reservation)
@@ -66,7 +68,7 @@ class Accounts:
             guards.check_unsettled(reservation.settled, key)
             entry = Entry(key=key, amount=min(used, reservation.amount), budgets=reservation.budgets,
                           what=reservation.what, experiment=reservation.experiment, used_s=used_s,
-                          at=self._clock.wall())
+                          price_usd_h=price_usd_h, at=self._clock.wall())
             self._book(t, reservation, entry)
             return entry
         return self._transactor.run("settle", key, op_id, decide, Entry)

@@ -112,6 +112,15 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     lost_attempts: int = 20
 
 
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt's worker rented: its price follows from type, zone and whether it is a spot machine."""
+
+    id: str
+    type: str
+    zone: str
+    spot: bool
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try by one worker. `fence` grows with every claim; times are the worker's own durations, in seconds.
 
@@ -124,6 +133,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     claimed_at: float  # wall clock of the claimer, for people; never compared
     reservation: str = ""
     terms: Terms | None = None  # those of the settings, where it has none
+    machine: Machine | None = None  # where it was a rented one
     ending: Ending | None = None
     used_s: float = 0.0
     phases: dict[str, float] = {}

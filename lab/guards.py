@@ -80,10 +80,11 @@ def check_attempt_over(experiment: Experiment | None, key: str) -> None:
 
 
 def check_billed(experiment: Experiment | None, reservation: Reservation, entry: Entry) -> None:
-    """An attempt is billed for what it used at least. Money counts as never taken only where none took it: a worker may
-    have claimed it and ended since the caller looked."""
+    """An attempt is billed for what it used at least, by the price that its entry names. Money counts as never taken
+    only where none took it: a worker may have claimed it and ended since the caller looked."""
     for attempt in experiment.attempts if experiment is not None else ():
-        least = min(cost_of(attempt.used_s, reservation.price_usd_h), reservation.amount)
+        price = entry.price_usd_h or reservation.price_usd_h
+        least = min(cost_of(attempt.used_s, price), reservation.amount)
         if attempt.reservation == entry.key and entry.amount < least:
             raise WrongState(f"{entry.key} paid for an attempt that cost {usd(least)}, not {usd(entry.amount)}")
 

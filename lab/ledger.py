@@ -20,7 +20,7 @@ from lab.accounts import Accounts
 from lab.clock import Clock
 from lab.control import Beat, Change
 from lab.errors import Duplicate, NotFound, Refused
-from lab.experiment import LOST_LIMIT, Attempt, Checkpoint, Ending, Experiment, Outcome, State, Terms
+from lab.experiment import LOST_LIMIT, Attempt, Checkpoint, Ending, Experiment, Machine, Outcome, State, Terms
 from lab.office import Office
 from lab.table import Table
 from lab.transaction import Transaction, Transactor, key
@@ -83,7 +83,7 @@ class Ledger:
 
     # ------------------------------------------------------------------ the worker's calls
 
-    def claim(self, id: str, *, worker: str, device_class: str, op_id: str) -> int:
+    def claim(self, id: str, *, worker: str, device_class: str, machine: Machine | None = None, op_id: str) -> int:
         """`queued` becomes `running` under a new attempt; gives its fence."""
         def decide(t: Transaction) -> int:
             experiment = _experiment(t, id)
@@ -92,7 +92,7 @@ class Ledger:
             guards.check_device(experiment, device_class)
             attempt = Attempt(fence=experiment.fence + 1, worker=worker, device_class=device_class,
                               claimed_at=self._clock.wall(), reservation=experiment.reservation or "",
-                              terms=experiment.terms)
+                              terms=experiment.terms, machine=machine)
             _save(t, replace(experiment, state="running", attempts=(*experiment.attempts, attempt)))
             return attempt.fence
         return self._transactor.run("claim", id, op_id, decide, int)

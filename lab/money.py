@@ -41,7 +41,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A settled cost. Its id is the reservation's key, so there is one for each."""
+    """A settled cost. Its id is the reservation's key, so there is one for each. `price_usd_h` is what an hour of an
+    attempt's machine cost: 0 where it was the reservation's, as in older records, and of what has no one price."""
 
     key: str
     amount: Microusd
@@ -49,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     what: Literal["attempt", "overhead", "model"]
     experiment: str | None = None
     used_s: float = 0.0
+    price_usd_h: float = 0.0
     at: float = 0.0
 
 

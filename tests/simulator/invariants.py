@@ -237,7 +237,8 @@ class Checker:
             self._world.saw("a reservation was freed unused")
             return
         self._holds(2, attempt.ending is not None, f"{entry.key} is settled while it runs")
-        cost = min(cost_of(entry.used_s, reservation.price_usd_h), reservation.amount)
+        price = entry.price_usd_h or reservation.price_usd_h
+        cost = min(cost_of(entry.used_s, price), reservation.amount)
         self._holds(2, entry.amount == cost and entry.used_s >= attempt.used_s, f"{entry.key} is settled wrongly")
 
     def _report(self, change: Change, image: Image) -> None:

@@ -75,8 +75,8 @@ class Laboratory:
         epoch = self.epoch if ending == "lost" else None
         return self.ledger.release(id, fence, ending, used_s=1.0, epoch=epoch, op_id=self.op())
 
-    def settle(self, key: str, used: int = USD // 2) -> int:
-        return self.accounts.settle(key, used, epoch=self.epoch, op_id=self.op()).amount
+    def settle(self, key: str, used: int = USD // 2, price_usd_h: float = 0.0) -> int:
+        return self.accounts.settle(key, used, price_usd_h=price_usd_h, epoch=self.epoch, op_id=self.op()).amount
 
     def end(self, given: Experiment | None = None, outcome: Outcome = SUCCESS) -> str:
         """Finished and settled."""

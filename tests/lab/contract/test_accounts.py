@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.errors import NotFound, OverBudget, Refused, Stale, WrongState
+from lab.experiment import Machine
 from lab.money import Budget
 from support.laboratory import BUDGET, USD, Laboratory
 
@@ -127,6 +128,19 @@ def test_what_an_attempt_used_cannot_be_freed_as_if_nobody_had_taken_the_money(s
     with pytest.raises(WrongState, match="paid for an attempt"):
         small.settle(f"{id}.1", 0)
     assert small.settle(f"{id}.1", 556) == 556
+
+
+def test_an_attempt_may_be_billed_by_the_price_of_the_very_machine_that_ran_it(small: Laboratory) -> None:
+    machine = Machine(id="i-1", type="c5.xlarge", zone="us-east-1a", spot=True)
+    id = small.ready()  # reserved at $1 an hour
+    fence = small.ledger.claim(id, worker="w1", device_class="cpu2", machine=machine, op_id=small.op())
+    small.finish(id, fence)  # it used 2 s
+    assert small.ledger.experiment(id).attempts[0].machine == machine
+    with pytest.raises(WrongState, match="paid for an attempt"):
+        small.settle(f"{id}.1", 222, price_usd_h=0.4001)
+    assert small.settle(f"{id}.1", 223, price_usd_h=0.4) == 223
+    (entry,) = small.accounts.entries()
+    assert (entry.amount, entry.price_usd_h) == (223, 0.4)
 
 
 def test_open_reservations_are_those_not_settled(small: Laboratory) -> None:

@@ -1,0 +1,28 @@
+"""What an attempt of a rented machine keeps of it, so that its price can be known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from gpu_workers.main import serve
+from lab.backend import open_backend
+from lab.experiment import Machine
+from support.laboratory import Laboratory, experiment, spec
+from support.metadata import metadata
+
+
+@pytest.mark.parametrize("rented", [True, False])
+def test_an_attempt_names_the_machine_that_its_worker_rented(
+        rented: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = open_backend(f"local:{tmp_path / 'lab'}", create=True)
+    id = Laboratory(backend.ledger.table).ready(experiment("e0001", replace(spec(), track="codec")))
+    backend.queues["cpu"].send(id)
+    with metadata("i-1") as service:
+        if rented:
+            monkeypatch.setenv("AETHER_IMDS", service.address)
+        serve(backend.address, keep_going=lambda: not backend.ledger.experiment(id).attempts)
+    (attempt,) = backend.ledger.experiment(id).attempts
+    assert attempt.machine == (Machine(id="i-1", type="g5.xlarge", zone="us-east-1b", spot=True) if rented else None)
