@@ -7,7 +7,7 @@ import signal
 
 from hypothesis import settings
 
-pytest_plugins = ["support.dynamodb", "support.emulator", "support.templates", "support.account"]
+pytest_plugins = ["support.dynamodb", "support.emulator", "support.templates", "support.account", "support.moto"]
 
 # A slow machine is no failure, and the printed blob repeats a case anywhere.
 settings.register_profile("house", deadline=None, print_blob=True)
