@@ -37,6 +37,11 @@ class Names:
         """Bucket names are one space for all accounts of the world, hence the account's number."""
         return f"{self.prefix}-store-{self.account}-{self.region}"
 
+    @property
+    def site(self) -> str:
+        """The bucket of the web page."""
+        return f"{self.prefix}-site-{self.account}-{self.region}"
+
     def queue(self, job_class: str) -> str:
         return f"{self.prefix}-{job_class}"
 

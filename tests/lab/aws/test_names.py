@@ -16,6 +16,7 @@ def test_names_follow_from_prefix_account_and_region() -> None:
     names = Names("lab", "123456789012", "eu-central-1")
     assert names.table == "lab-ledger"
     assert names.bucket == "lab-store-123456789012-eu-central-1"
+    assert names.site == "lab-site-123456789012-eu-central-1"
     assert names.queues == ("lab-cpu", "lab-cpu-dead", "lab-gpu", "lab-gpu-dead")
     assert names.topic_arn == "arn:aws:sns:eu-central-1:123456789012:lab-reports"
 
