@@ -45,11 +45,13 @@ test: lint ## lint and the tests of every change (under 10 minutes on 2 cores)
 
 cloud: ## what deploys to AWS: the CDK and its command line, npx cdk
 	@requirements/sync cdk
+	@$(RUN) cdk.packages
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 
 test-ci: ## tests that need torch, Java, the emulator or many killed processes
 	@requirements/sync learned $(TORCH)
 	@requirements/sync cdk
+	@$(RUN) cdk.packages
 	@if command -v npm >/dev/null; then npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; fi
 	@tests/support/aws/install
 	@$(RUN) pytest -n $(JOBS) -m ci

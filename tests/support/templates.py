@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from cdk import packages
+from lab.errors import UserError
 from support.servers import unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +35,15 @@ def need_cdk() -> None:
         unavailable("the CDK is not installed", "run requirements/sync cdk")
     if shutil.which("node") is None:
         unavailable("the CDK needs Node", "apt-get install nodejs")
+    need_layer()
+
+
+def need_layer() -> Path:
+    """The folder of the functions' packages."""
+    try:
+        return packages.layer()
+    except UserError as error:
+        unavailable(*str(error).split("; "))
 
 
 @pytest.fixture(scope="session")
