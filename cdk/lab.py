@@ -24,6 +24,7 @@ from cdk.machine import UBUNTU, Kind, Machine
 from cdk.network import Network
 from cdk.settings import Settings
 from lab.aws.names import Names
+from lab.aws.rentable import ORCHESTRATOR, ORCHESTRATOR_DISK_GIB
 from lab.experiment import JOB_CLASSES
 
 RECEIVED_AT_MOST = 20  # a spot notice sends a fresh message, so only hints that nobody can take come to this
@@ -56,10 +57,9 @@ def _queue(scope: Construct, names: Names, job_class: str) -> aws_sqs.Queue:
 
 
 def _orchestrator(scope: Construct, names: Names, network: Network) -> str:
-    """All that it installs has wheels for Arm, where the same size costs least."""
     machine = Machine(scope, "Orchestrator", Kind(
         role="orchestrator", command=f"orchestrate --backend aws:{names.prefix} --wait", set="core",
-        image=UBUNTU.format("arm64"), volume_gib=16, restart="always"),
+        image=UBUNTU.format("arm64"), volume_gib=ORCHESTRATOR_DISK_GIB, restart="always"),
         names, network.closed, powers.to_send(names, JOB_CLASSES))
     group = aws_autoscaling.AutoScalingGroup(
         machine, "Group", auto_scaling_group_name=machine.group_name, vpc=network.vpc, min_capacity=1, max_capacity=1,
@@ -67,7 +67,7 @@ def _orchestrator(scope: Construct, names: Names, network: Network) -> str:
         mixed_instances_policy=aws_autoscaling.MixedInstancesPolicy(
             launch_template=machine.template,
             launch_template_overrides=[aws_autoscaling.LaunchTemplateOverrides(
-                instance_type=aws_ec2.InstanceType("t4g.small"))],
+                instance_type=aws_ec2.InstanceType(ORCHESTRATOR))],
             instances_distribution=aws_autoscaling.InstancesDistribution(
                 on_demand_percentage_above_base_capacity=100)),
         update_policy=aws_autoscaling.UpdatePolicy.rolling_update(max_batch_size=1, min_instances_in_service=0))

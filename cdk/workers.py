@@ -12,16 +12,9 @@ from cdk.machine import DEEP_LEARNING, UBUNTU, Kind, Machine
 from cdk.network import Network
 from cdk.settings import Settings
 from lab.aws.names import Names
+from lab.aws.rentable import TYPES
 from lab.experiment import JOB_CLASSES
 
-# cpu: 8 GiB of memory or more, for the encoders' boxes. gpu: one NVIDIA card of 16 GiB or more. No p family: its single
-# cards are either older than the open driver of the image, or cost ten times a g6.
-TYPES = {
-    "cpu": ("c5.xlarge", "c5a.xlarge", "c6a.xlarge", "c6i.xlarge", "c7a.xlarge", "c7i.xlarge",
-            "m5.xlarge", "m5a.xlarge", "m6a.xlarge", "m6i.xlarge", "m7a.xlarge", "m7i.xlarge"),
-    "gpu": ("g4dn.xlarge", "g4dn.2xlarge", "g5.xlarge", "g5.2xlarge", "g5.4xlarge", "g6.xlarge", "g6.2xlarge",
-            "g6.4xlarge", "g6e.xlarge", "g6e.2xlarge", "g6e.4xlarge"),
-}
 SET = {"cpu": "core", "gpu": "learned"}
 IMAGE = {"cpu": UBUNTU.format("amd64"), "gpu": DEEP_LEARNING}
 VOLUME_GIB = {"cpu": 40, "gpu": 150}

@@ -14,6 +14,7 @@ from botocore.config import Config
 from lab.aws.errors import plain_errors
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
@@ -44,6 +45,11 @@ def listening_sqs(**where: Any) -> SQSClient:
 def sns(**where: Any) -> SNSClient:
     with plain_errors("SNS"):
         return boto3.client("sns", config=PATIENT, **where)
+
+
+def ec2(**where: Any) -> EC2Client:
+    with plain_errors("EC2"):
+        return boto3.client("ec2", config=PATIENT, **where)
 
 
 def sts(**where: Any) -> STSClient:

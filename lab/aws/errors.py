@@ -50,6 +50,7 @@ FIXES = {
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it (`timedatectl set-ntp true`)",
     "ResourceNotFoundException": ABSENT,
     "SignatureDoesNotMatch": CLOCK,
+    "UnauthorizedOperation": DENIED,  # how EC2 says it
     "UnrecognizedClientException": KEYS,
 }
 WAIT = "AWS is busy; call again, nothing is done twice"
