@@ -20,7 +20,7 @@ JOB_CLASSES = ("cpu", "gpu")  # what a queue is for; a family's spec names its o
 
 MOVES: dict[State, frozenset[State]] = {
     "proposed": frozenset({"queued", "cancelled"}),
-    "queued": frozenset({"running", "cancelled"}),
+    "queued": frozenset({"running", "cancelled", "finished"}),  # finished: nobody could even claim it
     "running": frozenset({"finished", "queued", "cancelled"}),
     "finished": frozenset(),
     "cancelled": frozenset(),

@@ -23,6 +23,14 @@ def check_proposed(experiment: Experiment) -> None:
         raise WrongState(f"{experiment.id} is {experiment.state}; only what is proposed can be approved")
 
 
+def check_unclaimed(experiment: Experiment, claims: int) -> None:
+    """Nobody has claimed it since the caller saw that it waited after so many claims."""
+    if experiment.state != "queued":
+        raise WrongState(f"{experiment.id} is {experiment.state}; only what waits can be given up as unclaimable")
+    if experiment.fence != claims:
+        raise Stale(f"{experiment.id} was claimed since: {experiment.fence} times, not {claims}")
+
+
 def check_waiting(experiment: Experiment) -> None:
     if experiment.state == "running":
         raise WrongState(f"{experiment.id} is running; what runs goes on to its end")

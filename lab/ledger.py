@@ -150,6 +150,19 @@ class Ledger:
             return ended.state
         return self._transactor.run("release", id, op_id, decide, State)  # type: ignore[arg-type]
 
+    def bury(self, id: str, why: str, *, claims: int, op_id: str) -> State:
+        """`queued` becomes `failed: poison`: its messages take down whoever receives them, before any claim. `claims`
+        is how often it had been claimed when the caller saw it wait; one more proves the caller wrong. Needs no epoch,
+        since the dead message is a fact. What was reserved for it is free again at the daemon's next look."""
+        def decide(t: Transaction) -> State:
+            experiment = _experiment(t, id)
+            guards.check_unclaimed(experiment, claims)
+            guards.check_move(experiment, "finished")
+            _save(t, replace(experiment, state="finished",
+                             outcome=Outcome(verdict="failed", reason="poison", detail=why)))
+            return "finished"
+        return self._transactor.run("bury", id, op_id, decide, State)  # type: ignore[arg-type]
+
     def cancel(self, id: str, why: str, *, used_s: float = 0.0, epoch: int | None = None, op_id: str) -> str:
         """Any state but `finished` becomes `cancelled`, for ever. A running worker learns it at its next beat. The
         daemon, under its epoch, cancels only what nobody runs."""

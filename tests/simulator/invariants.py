@@ -28,6 +28,7 @@ ENDS = ("finished", "cancelled")
 LOST_ATTEMPTS = 3  # that an experiment may have in all: so few that worlds come to it, and no fewer than LOST_LIMIT,
 # or this limit would hide that one
 ALLOWED = {state: set(moves) for state, moves in MOVES.items()}  # before any mutant touches the table
+ALLOWED["queued"] -= {"finished"}  # by a dead message alone, and no queue in here has any
 
 
 class Broken(AssertionError):

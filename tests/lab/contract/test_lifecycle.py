@@ -153,6 +153,31 @@ def test_being_interrupted_is_never_blamed(lab: Laboratory) -> None:
     assert lab.ledger.experiment(id).outcome is None
 
 
+def test_what_nobody_can_even_claim_is_given_up_as_poison_once(lab: Laboratory) -> None:
+    """By whoever finds its dead message, without the daemon; its money is free again as that of what was cancelled."""
+    id, op = lab.ready(), lab.op()
+    for _ in range(2):
+        assert lab.ledger.bury(id, "received 20 times", claims=0, op_id=op) == "finished"
+    found = lab.ledger.experiment(id)
+    assert found.outcome == Outcome(verdict="failed", reason="poison", detail="received 20 times")
+    assert (found.attempts, lab.settle(f"{id}.1", 0)) == ((), 0)
+    with pytest.raises(WrongState):
+        lab.claim(id)
+
+
+def test_a_claim_proves_a_dead_message_wrong(lab: Laboratory) -> None:
+    id, fence = lab.start()
+    with pytest.raises(WrongState):
+        lab.ledger.bury(id, "received 20 times", claims=0, op_id=lab.op())
+    lab.release(id, fence)
+    with pytest.raises(Stale, match="claimed since"):
+        lab.ledger.bury(id, "received 20 times", claims=0, op_id=lab.op())
+    assert lab.ledger.experiment(id).state == "queued"
+    for waits in (lab.propose(), lab.end()):
+        with pytest.raises(WrongState):
+            lab.ledger.bury(waits, "received 20 times", claims=0, op_id=lab.op())
+
+
 def test_finished_is_the_end(lab: Laboratory) -> None:
     id = lab.end()
     for move in (lambda: lab.ledger.approve(id, epoch=lab.epoch, op_id=lab.op()), lambda: lab.reserve(id),
