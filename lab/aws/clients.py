@@ -14,6 +14,7 @@ from botocore.config import Config
 from lab.aws.errors import plain_errors
 
 if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
@@ -47,11 +48,16 @@ def sns(**where: Any) -> SNSClient:
         return boto3.client("sns", config=PATIENT, **where)
 
 
-def ec2(**where: Any) -> EC2Client:
-    with plain_errors("EC2"):
-        return boto3.client("ec2", config=PATIENT, **where)
-
-
 def sts(**where: Any) -> STSClient:
     with plain_errors("STS"):
         return boto3.client("sts", config=PATIENT, **where)
+
+
+def autoscaling(**where: Any) -> AutoScalingClient:
+    with plain_errors("Auto Scaling"):
+        return boto3.client("autoscaling", config=PATIENT, **where)
+
+
+def ec2(**where: Any) -> EC2Client:
+    with plain_errors("EC2"):
+        return boto3.client("ec2", config=PATIENT, **where)

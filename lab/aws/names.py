@@ -62,6 +62,10 @@ class Names:
         partition = next((name for start, name in PARTITIONS.items() if self.region.startswith(start)), "aws")
         return f"arn:{partition}:sns:{self.region}:{self.account}:{self.topic}"
 
+    def group(self, role: str) -> str:
+        """The Auto Scaling group of the orchestrator, or of a job class's workers."""
+        return f"{self.prefix}-{role}"
+
 
 def require_prefix(prefix: str) -> None:
     if not PREFIX.fullmatch(prefix):

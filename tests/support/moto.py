@@ -19,6 +19,8 @@ from typing import Any
 import boto3
 import pytest
 
+from lab.aws.fleets import TAG
+from lab.experiment import JOB_CLASSES
 from support.account import EMULATED, prove_harmless
 from support.servers import Endpoint, free_port, running
 
@@ -60,6 +62,8 @@ class Machines:
         self.client("autoscaling").create_auto_scaling_group(
             AutoScalingGroupName=name, MinSize=0, MaxSize=maximum, DesiredCapacity=running,
             AvailabilityZones=["us-east-1a"], NewInstancesProtectedFromScaleIn=True,
+            Tags=[{"Key": TAG, "Value": name.rpartition("-")[0], "PropagateAtLaunch": True}]
+            if name.endswith(JOB_CLASSES) else [],
             MixedInstancesPolicy={"LaunchTemplate": {
                 "LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "$Latest"},
                 "Overrides": [{"InstanceType": one} for one in types]}})

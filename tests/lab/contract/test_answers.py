@@ -55,6 +55,11 @@ def release(lab: Laboratory) -> Call:
     return lambda op: lab.ledger.release(id, fence, "lost", used_s=1.0, epoch=lab.epoch, op_id=op)
 
 
+def bury(lab: Laboratory) -> Call:
+    id = lab.ready()
+    return lambda op: lab.ledger.bury(id, "received 20 times", claims=0, op_id=op)
+
+
 def cancel(lab: Laboratory) -> Call:
     id, _ = lab.start()
     return lambda op: lab.ledger.cancel(id, "not wanted", op_id=op)
@@ -108,11 +113,11 @@ def delivered(lab: Laboratory) -> Call:
     return lambda op: lab.office.delivered("2026-11-23T05", op_id=op)
 
 
-CALLS = [propose, approve, reserve, claim, checkpointed, finish, release, cancel, settle, reserve_overhead, set_cap,
-         take_lease, leave_lease, push_settings, set_control, add_idea, take_idea, post_report, delivered]
+CALLS = [propose, approve, reserve, claim, checkpointed, finish, release, bury, cancel, settle, reserve_overhead,
+         set_cap, take_lease, leave_lease, push_settings, set_control, add_idea, take_idea, post_report, delivered]
 # Without a session the table cannot lock out a commit that lands late: on a local database it cannot happen.
-REFUSED_BY_ITSELF = [propose, approve, reserve, claim, finish, release, cancel, settle, reserve_overhead, take_lease,
-                     leave_lease, post_report]
+REFUSED_BY_ITSELF = [propose, approve, reserve, claim, finish, release, bury, cancel, settle, reserve_overhead,
+                     take_lease, leave_lease, post_report]
 
 
 def state(lab: Laboratory) -> dict[tuple[str, str], bytes]:
