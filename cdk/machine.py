@@ -41,7 +41,7 @@ class Machine(Construct):
     def __init__(self, scope: Construct, id: str, kind: Kind, names: Names, closed: aws_ec2.ISecurityGroup,
                  own: Sequence[aws_iam.PolicyStatement]) -> None:
         super().__init__(scope, id)
-        self.group_name = f"{names.prefix}-{kind.role}"
+        self.group_name = names.group(kind.role)
         log_group = f"/aether/{names.prefix}/{kind.role}"
         code = aws_s3_assets.Asset(self, "Code", path=str(ROOT), ignore_mode=IgnoreMode.GIT,
                                    exclude=["/*", *(f"!/{one}" for one in CODE), "__pycache__", "*.pyc"])

@@ -61,3 +61,13 @@ def autoscaling(**where: Any) -> AutoScalingClient:
 def ec2(**where: Any) -> EC2Client:
     with plain_errors("EC2"):
         return boto3.client("ec2", config=PATIENT, **where)
+
+
+def cloudformation(**where: Any) -> Any:
+    with plain_errors("CloudFormation"):
+        return boto3.client("cloudformation", config=PATIENT, **where)
+
+
+def quotas(**where: Any) -> Any:
+    with plain_errors("Service Quotas"):
+        return boto3.client("service-quotas", config=PATIENT, **where)

@@ -1,38 +1,32 @@
-"""The doctor of a lab on an account: login, clock, each part, and whether anybody gets the mail. It only reads.
+"""The doctor of a lab on an account: login, clock, stacks, each part, whether instances can start, and whether anybody
+gets the mail. It only reads.
 
 One finding a line, with its fix. What cannot be looked at is a finding of its own, so nothing here raises.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
+from botocore.exceptions import ClientError
 
-from lab.aws import clients
+from lab.aws import capacity, clients, stacks
 from lab.aws.backend import names_here
-from lab.aws.errors import plain_errors
+from lab.aws.errors import code_of, plain_errors
+from lab.aws.findings import AGAIN, Finding, failed
 from lab.aws.names import Names
 from lab.aws.parts import Part, parts_of, require_lab
 from lab.aws.table import connect
-from lab.errors import AetherError
+from lab.errors import AetherError, NotFound
 from lab.experiment import JOB_CLASSES
 
 SKEW_S = 60.0  # AWS itself refuses requests beyond five minutes, and S3 beyond fifteen
-AGAIN = "deploy it again"
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """`note` is worth knowing; only `bad` has to be mended."""
-
-    name: str
-    found: str
-    fix: str = ""
-    level: Literal["ok", "note", "bad"] = "ok"
+CLOSED = ("403", "AccessDenied")
 
 
 def examine(prefix: str) -> Iterator[Finding]:
@@ -41,18 +35,75 @@ def examine(prefix: str) -> Iterator[Finding]:
         names = names_here(prefix)
         yield Finding(name="login", found=f"account {names.account}, region {names.region}")
         yield _clock(names)
-        parts = list(parts_of(names))
-        missing = [part for part in parts if not part.there()]
-        if len(missing) == len(parts):
-            require_lab(names)
+        parts = [(part, _there(part, names)) for part in parts_of(names)]
     except AetherError as error:
-        yield _failed("laboratory", error)
+        yield failed("laboratory", error)
         return
-    for part in parts:
-        if part in missing:
-            yield Finding(name=part.kind, found=f"{part.name} is missing", fix=AGAIN, level="bad")
-        else:
+    deployed = list(stacks.examine(names))
+    nothing = not any(parts_there for _, parts_there in parts) and all(one.level == "note" for one in deployed)
+    if nothing:
+        yield _nowhere(names)
+        return
+    yield from deployed
+    for part, there in parts:
+        if isinstance(there, Finding):
+            yield there
+        elif there:
             yield from _looked_at(names, part)
+        else:
+            yield Finding(name=part.kind, found=f"{part.name} is missing", fix=AGAIN, level="bad")
+    yield from capacity.examine(names)
+
+
+def _there(part: Part, names: Names) -> bool | Finding:
+    """Whether it is, or why that cannot be told."""
+    try:
+        return part.there()
+    except AetherError as error:
+        cause = error.__cause__
+        if part.name == names.bucket and isinstance(cause, ClientError) and code_of(cause) in CLOSED:
+            return taken(part, names, clients.s3(region_name=names.region)) or failed(part.kind, error)
+        return failed(part.kind, error)
+
+
+def taken(part: Part, names: Names, client: Any) -> Finding | None:
+    """A bucket's name is one for all accounts of the world; S3 says 403 of those that are not ours."""
+    try:
+        if names.bucket in _buckets(client, names.prefix):
+            return None
+    except AetherError:
+        return None
+    return Finding(name=part.kind, found=f"{part.name} is taken: the bucket belongs to another account", level="bad",
+                   fix="deploy under another prefix (-c prefix=…)")
+
+
+def _nowhere(names: Names) -> Finding:
+    """There is none here; if its bucket stands in another region, that is the one which was meant."""
+    try:
+        require_lab(names)
+    except NotFound as error:
+        here = str(error)
+    except AetherError as error:
+        return failed("laboratory", error)
+    else:  # it came while we looked
+        return Finding(name="laboratory", found=f"the lab {names.prefix} is being deployed", level="note",
+                       fix="look again in a minute")
+    try:
+        found = _buckets(clients.s3(region_name=names.region), names.prefix)
+    except AetherError:
+        found = []
+    shape = re.compile(rf"{re.escape(names.prefix)}-store-{names.account}-(.+)")
+    elsewhere = [shaped[1] for shaped in map(shape.fullmatch, found) if shaped and shaped[1] != names.region]
+    found_here, _, fix = here.partition(": ")
+    if elsewhere:
+        return Finding(name="laboratory", found=f"{found_here}; there is one in {', '.join(elsewhere)}", level="bad",
+                       fix=f"set AWS_REGION={elsewhere[0]}")
+    return Finding(name="laboratory", found=found_here, fix=fix, level="bad")
+
+
+def _buckets(client: Any, prefix: str) -> list[str]:
+    with plain_errors("S3"):
+        return [one["Name"] for one in client.list_buckets()["Buckets"] if one["Name"].startswith(f"{prefix}-store-")]
 
 
 def _clock(names: Names) -> Finding:
@@ -78,7 +129,7 @@ def _looked_at(names: Names, part: Part) -> Iterator[Finding]:
         with plain_errors(str(part)):
             yield from looks[part.name]()
     except AetherError as error:
-        yield _failed(part.kind, error)
+        yield failed(part.kind, error)
 
 
 def _table(part: Part, client: Any) -> Iterator[Finding]:
@@ -128,8 +179,3 @@ def mail(part: Part, names: Names, client: Any) -> Iterator[Finding]:
                       fix="deploy it with an address (-c email=…)")
     else:
         yield Finding(name=part.kind, found=f"{part.name}, reports go to {', '.join(one['Endpoint'] for one in mails)}")
-
-
-def _failed(name: str, error: AetherError) -> Finding:
-    found, _, fix = str(error).rpartition("; ")
-    return Finding(name=name, found=found or fix, fix=fix if found else "", level="bad")

@@ -14,6 +14,8 @@ from lab.experiment import JOB_CLASSES
 
 PREFIX = re.compile(r"[a-z][a-z0-9-]{1,19}")
 
+STACKS = ("network", "data", "lab", "workers")  # in the order in which they are deployed
+
 PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}  # of regions; all others are of the partition aws
 
 
@@ -52,6 +54,10 @@ class Names:
     @property
     def queues(self) -> tuple[str, ...]:
         return tuple(name for one in JOB_CLASSES for name in (self.queue(one), self.dead_queue(one)))
+
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        return tuple(f"{self.prefix}-{one}" for one in STACKS)
 
     @property
     def topic(self) -> str:

@@ -41,7 +41,7 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_REGION": "us-east-1",
-        "SERVICES": "dynamodb,s3,sns,sqs,sts",
+        "SERVICES": "autoscaling,cloudformation,dynamodb,s3,sns,sqs,sts",
         "STATE_DIR": str(folder / "state"),
         "S3_DATA_DIR": str(folder / "s3"),
         "IOT_MTLS_ENABLED": "0",

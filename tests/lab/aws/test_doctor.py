@@ -6,7 +6,8 @@ import pytest
 from botocore.stub import Stubber
 
 from lab.aws import clients, doctor
-from lab.aws.doctor import Finding, examine, mail
+from lab.aws.doctor import examine, mail, taken
+from lab.aws.findings import Finding
 from lab.aws.names import Names
 from lab.aws.parts import Part
 from support.account import Account
@@ -83,3 +84,29 @@ def test_a_clock_that_is_off_is_told(signed_in: Account, monkeypatch: pytest.Mon
     names, now = signed_in.deploy(), doctor.time.time()
     monkeypatch.setattr(doctor, "time", type("Wrong", (), {"time": staticmethod(lambda: now + 400)}))
     assert "+" in findings(names.prefix)["bad AWS's clock"].found
+
+
+def test_a_bucket_whose_name_another_account_has_is_told() -> None:
+    """Stubbed: the emulator has one account. S3 says 403 of a bucket that is not ours."""
+    names = Names("lab", "123456789012", "us-east-1")
+    part = Part("S3 bucket", names.bucket, lambda: None)
+    client = clients.s3(region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    with Stubber(client) as answers:
+        answers.add_response("list_buckets", {"Buckets": [{"Name": "lab-store-of-somebody"}]})
+        found = taken(part, names, client)
+        answers.add_response("list_buckets", {"Buckets": [{"Name": names.bucket}]})
+        ours = taken(part, names, client)
+    assert found is not None
+    assert (found.level, found.fix) == ("bad", "deploy under another prefix (-c prefix=…)")
+    assert "belongs to another account" in found.found
+    assert ours is None  # it is ours, and closed to this role: another fault
+
+
+@pytest.mark.ci
+def test_a_lab_in_another_region_is_pointed_to(signed_in: Account) -> None:
+    names = signed_in.new_names()
+    there = f"{names.prefix}-store-{names.account}-eu-west-1"
+    signed_in.client("s3").create_bucket(Bucket=there)
+    found = findings(names.prefix)["bad laboratory"]
+    assert "region us-east-1; there is one in eu-west-1" in found.found
+    assert found.fix == "set AWS_REGION=eu-west-1"
