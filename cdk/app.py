@@ -1,4 +1,4 @@
-"""The laboratory's account: `npx cdk deploy --all -c email=… -c monthlyBudget=…`. Four stacks, each in its own file.
+"""The laboratory's account: `npx cdk deploy --all -c email=… -c monthlyBudget=…`. Six stacks, each in its own file.
 
 No look-ups: what is deployed depends on this folder and the settings alone, and can be read (`cdk synth`) without any
 credentials. Each synthesis is checked by cdk-nag's AwsSolutions; what it finds is mended, or acknowledged where it
@@ -14,8 +14,11 @@ from cdk_nag import AwsSolutionsChecks
 
 from cdk.data import Data
 from cdk.lab import Lab
+from cdk.logs import keep_a_month
 from cdk.network import Network
+from cdk.reporting import Reporting
 from cdk.settings import Settings, from_context
+from cdk.site import Site
 from cdk.workers import Workers
 from lab.aws.names import Names
 from lab.errors import UserError
@@ -28,11 +31,16 @@ def build(app: aws_cdk.App, settings: Settings) -> list[aws_cdk.Stack]:
     data = Data(app, f"{settings.prefix}-data", settings, names)
     lab = Lab(app, f"{settings.prefix}-lab", settings, names, network)
     workers = Workers(app, f"{settings.prefix}-workers", settings, names, network, lab)
-    for stack in (lab, workers):
+    reporting = Reporting(app, f"{settings.prefix}-reporting", settings, names, lab)
+    site = Site(app, f"{settings.prefix}-site", names)
+    for stack in (lab, workers, reporting):
         stack.add_dependency(data)
+    reporting.add_dependency(site)
+    for stack in (network, data, site):
+        keep_a_month(stack, settings.prefix)
     aws_cdk.Tags.of(app).add("aether:lab", settings.prefix)
     aws_cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    return [network, data, lab, workers]
+    return [network, data, lab, workers, reporting, site]
 
 
 def main() -> None:

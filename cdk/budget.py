@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import aws_budgets
+from aws_cdk import Aws, aws_budgets, aws_iam, aws_sns
 from constructs import Construct
 
 from cdk.settings import Settings
@@ -10,11 +10,15 @@ from cdk.settings import Settings
 LEVELS = (70, 85, 95)  # percent, as the lab's own
 
 
-def add_budget(scope: Construct, settings: Settings) -> None:
-    """Mails its levels to the person, for the whole account: cost by tag needs a person who activates the tag."""
-    to = [aws_budgets.CfnBudget.SubscriberProperty(address=settings.email, subscription_type="EMAIL")]
+def add_budget(scope: Construct, settings: Settings) -> aws_sns.Topic:
+    """Tells its levels to the person by mail, and to a topic, which the guard hears. It is of the whole account: cost
+    by tag needs a person who activates the tag."""
+    topic = aws_sns.Topic(scope, "Bill", topic_name=f"{settings.prefix}-bill", enforce_ssl=True)
+    let_publish(topic, "budgets")
     budget = aws_budgets.CfnBudget
-    budget(scope, "Budget", budget=budget.BudgetDataProperty(
+    to = [budget.SubscriberProperty(address=settings.email, subscription_type="EMAIL"),
+          budget.SubscriberProperty(address=topic.topic_arn, subscription_type="SNS")]
+    made = budget(scope, "Budget", budget=budget.BudgetDataProperty(
         budget_name=f"{settings.prefix}-monthly", budget_type="COST", time_unit="MONTHLY",
         budget_limit=budget.SpendProperty(amount=settings.monthly_budget_usd, unit="USD")),
         notifications_with_subscribers=[budget.NotificationWithSubscribersProperty(
@@ -22,3 +26,13 @@ def add_budget(scope: Construct, settings: Settings) -> None:
                 comparison_operator="GREATER_THAN", notification_type=kind, threshold=level,
                 threshold_type="PERCENTAGE"))
             for kind, level in (*(("ACTUAL", level) for level in LEVELS), ("FORECASTED", 100))])
+    made.node.add_dependency(topic.node.find_child("Policy"))  # a budget is refused where it may not publish
+    return topic
+
+
+def let_publish(topic: aws_sns.Topic, service: str) -> None:
+    """A service of this account alone. With a policy of its own a topic no longer lets in all of its account."""
+    topic.add_to_resource_policy(aws_iam.PolicyStatement(
+        actions=["sns:Publish"], resources=[topic.topic_arn],
+        principals=[aws_iam.ServicePrincipal(f"{service}.amazonaws.com")],
+        conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}))

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration, aws_autoscaling, aws_cloudwatch, aws_cloudwatch_actions, aws_ec2, aws_sqs
+from aws_cdk import Duration, Tags, aws_autoscaling, aws_cloudwatch, aws_cloudwatch_actions, aws_ec2, aws_sqs
 from constructs import Construct
 
 from cdk.machine import Machine
 from cdk.network import Network
+from cdk.powers import FLEET_TAG
 
 TARGET = 2.0  # waiting messages for each instance
 IDLE_MINUTES = 10
@@ -24,8 +25,8 @@ MINUTE = Duration.minutes(1)
 class Fleet(Construct):
     """`types` is what may be rented, each of which can run this job class."""
 
-    def __init__(self, scope: Construct, id: str, machine: Machine, network: Network, queue: aws_sqs.IQueue,
-                 types: Sequence[str], maximum: int) -> None:
+    def __init__(self, scope: Construct, id: str, prefix: str, machine: Machine, network: Network,
+                 queue: aws_sqs.IQueue, types: Sequence[str], maximum: int) -> None:
         super().__init__(scope, id)
         self.group = aws_autoscaling.AutoScalingGroup(
             self, "Group", auto_scaling_group_name=machine.group_name, vpc=network.vpc,
@@ -39,6 +40,7 @@ class Fleet(Construct):
                 instances_distribution=aws_autoscaling.InstancesDistribution(
                     on_demand_base_capacity=0, on_demand_percentage_above_base_capacity=0,
                     spot_allocation_strategy=aws_autoscaling.SpotAllocationStrategy.PRICE_CAPACITY_OPTIMIZED)))
+        Tags.of(self.group).add(FLEET_TAG, prefix)
         self.group.add_lifecycle_hook(
             "Leave", lifecycle_hook_name="leave", heartbeat_timeout=Duration.minutes(2),
             lifecycle_transition=aws_autoscaling.LifecycleTransition.INSTANCE_TERMINATING,

@@ -19,7 +19,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from cdk import powers
-from cdk.budget import add_budget
+from cdk.budget import add_budget, let_publish
 from cdk.machine import UBUNTU, Kind, Machine
 from cdk.network import Network
 from cdk.settings import Settings
@@ -33,12 +33,14 @@ RECEIVED_AT_MOST = 20  # a spot notice sends a fresh message, so only hints that
 class Lab(Stack):
     def __init__(self, scope: Construct, id: str, settings: Settings, names: Names, network: Network) -> None:
         super().__init__(scope, id, description="Aether: queues, topic and orchestrator")
-        self.queues = {one: _queue(self, names, one) for one in JOB_CLASSES}
-        topic = aws_sns.Topic(self, "Reports", topic_name=names.topic, enforce_ssl=True)
-        topic.add_subscription(aws_sns_subscriptions.EmailSubscription(settings.email))
-        add_budget(self, settings)
+        self.dead = {one: _dead(self, names, one) for one in JOB_CLASSES}
+        self.queues = {one: _queue(self, names, one, self.dead[one]) for one in JOB_CLASSES}
+        self.topic = aws_sns.Topic(self, "Reports", topic_name=names.topic, enforce_ssl=True)
+        self.topic.add_subscription(aws_sns_subscriptions.EmailSubscription(settings.email))
+        let_publish(self.topic, "cloudwatch")
+        self.bill = add_budget(self, settings)
         group = _orchestrator(self, names, network)
-        CfnOutput(self, "Topic", value=topic.topic_arn)
+        CfnOutput(self, "Topic", value=self.topic.topic_arn)
         for one, queue in self.queues.items():
             CfnOutput(self, f"Queue{one.title()}", value=queue.queue_url)
         CfnOutput(self, "Shell", value=(
@@ -46,9 +48,15 @@ class Lab(Stack):
             f"{group} --query 'AutoScalingGroups[0].Instances[0].InstanceId' --output text)"))
 
 
-def _queue(scope: Construct, names: Names, job_class: str) -> aws_sqs.Queue:
-    dead = aws_sqs.Queue(scope, f"Dead{job_class.title()}", queue_name=names.dead_queue(job_class), enforce_ssl=True,
-                         encryption=aws_sqs.QueueEncryption.SQS_MANAGED, retention_period=Duration.days(14))
+def _dead(scope: Construct, names: Names, job_class: str) -> aws_sqs.Queue:
+    """A message that its function could not deal with comes again only after that function has surely ended."""
+    return aws_sqs.Queue(
+        scope, f"Dead{job_class.title()}", queue_name=names.dead_queue(job_class), enforce_ssl=True,
+        encryption=aws_sqs.QueueEncryption.SQS_MANAGED, retention_period=Duration.days(14),
+        visibility_timeout=Duration.minutes(10))
+
+
+def _queue(scope: Construct, names: Names, job_class: str, dead: aws_sqs.Queue) -> aws_sqs.Queue:
     return aws_sqs.Queue(
         scope, f"Work{job_class.title()}", queue_name=names.queue(job_class), enforce_ssl=True,
         encryption=aws_sqs.QueueEncryption.SQS_MANAGED, retention_period=Duration.days(14),

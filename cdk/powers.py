@@ -12,15 +12,21 @@ from collections.abc import Iterable, Sequence
 from aws_cdk import Aws, aws_iam
 
 from lab.aws.names import Names
+from lab.experiment import JOB_CLASSES
 
 PREFIXES = ("objects", "pointers", "bodies")  # of the store's bucket: all that the backend reads and writes
+
+FLEET_TAG = "aether:fleet"  # of the instances that the guard may end
+PAGE = "index.html"  # as `lab.aws.site`, which needs boto3; a test holds the two equal
 
 # Why a resource ends in a star, by its service: what cdk-nag asks to be told.
 WILD = {
     "s3": "Objects are named by their hash, so none can be named beforehand; the prefix is the narrowest there is.",
     "logs": "Streams are named by instance, and the instance makes its own; the log group is named whole.",
     "autoscaling": "AWS puts a random id into a group's ARN before its name; the name is whole.",
-    "*": "Session Manager's requests take no resource; they open a channel for the instance that calls, and no other.",
+    "ec2": "Instances have no names; the condition on the tag of the lab's fleets is what bounds it.",
+    "*": "Requests that take no resource: Session Manager's, which open a channel for the instance that calls and no "
+         "other, and the guard's that only look.",
 }
 
 
@@ -66,6 +72,31 @@ def to_leave(group: str) -> list[aws_iam.PolicyStatement]:
                  [_arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{group}")])]
 
 
+def to_show(names: Names) -> list[aws_iam.PolicyStatement]:
+    """The page, and nothing else of the site."""
+    return [_may(["s3:PutObject"], [f"arn:{Aws.PARTITION}:s3:::{names.site}/{PAGE}"])]
+
+
+def to_stop(names: Names) -> list[aws_iam.PolicyStatement]:
+    """The fleets down to none and back; their instances go one by one, since none is unprotected."""
+    by_fleet = {"StringEquals": {f"aws:ResourceTag/{FLEET_TAG}": names.prefix}}
+    return [_may(["autoscaling:DescribeAutoScalingGroups", "ec2:DescribeInstances"], ["*"]),
+            _may(["autoscaling:TerminateInstanceInAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup"],
+                 _groups(names)),
+            aws_iam.PolicyStatement(actions=["ec2:TerminateInstances"], resources=[_arn("ec2", "instance/*")],
+                                    conditions=by_fleet)]
+
+
+def to_let_go(names: Names) -> list[aws_iam.PolicyStatement]:
+    """Work is offered again, and a machine that its group ends may go at once."""
+    return [_may(["sqs:GetQueueUrl", "sqs:SendMessage"], _queues(names, JOB_CLASSES)),
+            _may(["autoscaling:CompleteLifecycleAction"], _groups(names))]
+
+
+def to_call(functions: Sequence[str]) -> list[aws_iam.PolicyStatement]:
+    return [_may(["lambda:InvokeFunction"], list(functions))]
+
+
 def to_log(log_group: str) -> list[aws_iam.PolicyStatement]:
     """A stream is made in a group, and written by its own name."""
     group = _arn("logs", f"log-group:{log_group}")
@@ -85,6 +116,10 @@ def to_fetch(bucket: str, key: str) -> list[aws_iam.PolicyStatement]:
 
 def _queues(names: Names, job_classes: Sequence[str]) -> list[str]:
     return [_arn("sqs", names.queue(one)) for one in job_classes]
+
+
+def _groups(names: Names) -> list[str]:
+    return [_arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{names.prefix}-{one}") for one in JOB_CLASSES]
 
 
 def _arn(service: str, resource: str) -> str:

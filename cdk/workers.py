@@ -29,6 +29,6 @@ class Workers(Stack):
             machine = Machine(self, one.title(), kind, names, network.closed,
                               [*powers.to_receive(names, one), *powers.to_retire(names),
                                *powers.to_leave(f"{names.prefix}-{one}")])
-            fleet = Fleet(self, f"{one.title()}Fleet", machine, network, lab.queues[one], TYPES[one],
+            fleet = Fleet(self, f"{one.title()}Fleet", names.prefix, machine, network, lab.queues[one], TYPES[one],
                           settings.maximum(one))
             machine.runs(fleet.group)

@@ -1,7 +1,8 @@
 """Runs ministack 1.5.33 with what it lacks: budgets, alarms on metric math, Ubuntu's images, the tags of buckets.
 
-Without the first three a stack is refused; without the tags the bucket of a disposable lab cannot be emptied. All use
-that version's internals: where this fails, the emulator changed, not the product.
+Without the first three a stack is refused; without the tags the bucket of a disposable lab cannot be emptied. Functions
+run on this machine's own Python, so their layer, whose packages are for another machine, is left out and the packages
+of this environment serve. All use that version's internals: where this fails, the emulator changed, not the product.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from typing import Any
 
 from ministack.app import main
-from ministack.services import budgets, s3, ssm
+from ministack.services import budgets, lambda_svc, s3, ssm
 from ministack.services.cloudformation import provisioners
 
 IMAGES = ("/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
@@ -32,6 +33,7 @@ def install() -> None:
         return name, attributes
 
     bucket["create"] = tagged
+    lambda_svc._resolve_layer_zip = lambda attachment: None
     alarm = HANDLERS["AWS::CloudWatch::Alarm"]
     plain = alarm["create"]
     alarm["create"] = lambda logical_id, props, stack: plain(logical_id, _without_math(props), stack)

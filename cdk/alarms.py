@@ -1,0 +1,74 @@
+"""What a person is woken for: each alarm says so on the topic of the reports.
+
+A silent metric counts as it should: no heartbeat is a dead daemon, and no word of a crash is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_lambda
+from constructs import Construct
+
+from cdk.lab import Lab
+from lab.aws.names import Names
+
+MINUTES = Duration.minutes(5)
+CRASHES = 3  # of workers within half an hour; one may be a candidate's doing
+MORE = aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+LESS = aws_cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+FINE, BAD = aws_cloudwatch.TreatMissingData.NOT_BREACHING, aws_cloudwatch.TreatMissingData.BREACHING
+
+
+def ours(names: Names, metric: str, statistic: str, period: Duration = MINUTES) -> aws_cloudwatch.Metric:
+    """A metric that the lab itself writes into its logs."""
+    return aws_cloudwatch.Metric(namespace="Aether", metric_name=metric, dimensions_map={"Lab": names.prefix},
+                                 statistic=statistic, period=period)
+
+
+def serving(group: str) -> aws_cloudwatch.Metric:
+    return aws_cloudwatch.Metric(namespace="AWS/AutoScaling", metric_name="GroupInServiceInstances", period=MINUTES,
+                                 statistic="Maximum", dimensions_map={"AutoScalingGroupName": group}, label=group)
+
+
+class Alarms(Construct):
+    def __init__(self, scope: Construct, id: str, names: Names, lab: Lab, functions: Sequence[aws_lambda.Function],
+                 dead_letters: aws_lambda.Function) -> None:
+        super().__init__(scope, id)
+        self.all: list[aws_cloudwatch.Alarm] = []
+        self._names, self._action = names, aws_cloudwatch_actions.SnsAction(lab.topic)
+        self._add("DaemonSilent", ours(names, "DaemonHeartbeat", "SampleCount"),
+                  "No sign of the daemon for a quarter of an hour: see its log, or open a shell on the orchestrator",
+                  below=1, periods=3, missing=BAD).add_ok_action(self._action)
+        came = dead_letters.metric_invocations(period=MINUTES, statistic="Sum")
+        lying = {one: queue.metric_approximate_number_of_messages_visible(period=MINUTES, statistic="Maximum")
+                 for one, queue in lab.dead.items()}
+        self._add("DeadLetters", aws_cloudwatch.MathExpression(
+            expression=" + ".join(f"FILL({name}, 0)" for name in ("came", *lying)), period=MINUTES,
+            using_metrics={"came": came, **lying}, label="messages that were received too often"),
+            "Work was received too often and ended by nobody: see `aether experiments list`", least=1)
+        for one, queue in lab.queues.items():
+            waiting = queue.metric_approximate_number_of_messages_visible(period=MINUTES, statistic="Minimum")
+            self._add(f"Stuck{one.title()}", aws_cloudwatch.MathExpression(
+                expression="IF(FILL(serving, 0) < 1, FILL(waiting, 0), 0)", period=MINUTES,
+                using_metrics={"serving": serving(f"{names.prefix}-{one}"), "waiting": waiting},
+                label="work waits and no machine serves"),
+                f"Work waits, and the fleet {one} has had no machine for 20 minutes: see `aether doctor`",
+                least=1, periods=4)
+        self._add("CrashLoop", ours(names, "WorkerCrash", "Sum", Duration.minutes(30)),
+                  "Workers crash again and again: see their logs", least=CRASHES)
+        errors = {f"e{n}": one.metric_errors(period=MINUTES, statistic="Sum") for n, one in enumerate(functions)}
+        self._add("FunctionFails", aws_cloudwatch.MathExpression(
+            expression=" + ".join(f"FILL({name}, 0)" for name in errors), period=MINUTES, using_metrics=errors,
+            label="errors of the functions"), "A function ended with an error: see its log", least=1)
+
+    def _add(self, id: str, metric: aws_cloudwatch.IMetric, told: str, *, least: float = 0, below: float = 0,
+             periods: int = 1, missing: aws_cloudwatch.TreatMissingData = FINE) -> aws_cloudwatch.Alarm:
+        """Either at `least` so much is bad, or `below` so much."""
+        alarm = aws_cloudwatch.Alarm(
+            self, id, alarm_name=f"{self._names.prefix}-{id}", alarm_description=told, metric=metric,
+            threshold=below or least, comparison_operator=LESS if below else MORE, evaluation_periods=periods,
+            treat_missing_data=missing)
+        alarm.add_alarm_action(self._action)
+        self.all.append(alarm)
+        return alarm
