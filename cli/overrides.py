@@ -29,7 +29,7 @@ def overridden(text: str, values: Mapping[tuple[str, str], Scalar]) -> str:
 
 def designer_values(name: str) -> dict[tuple[str, str], Scalar]:
     """All weight to one designer; beside it `control` keeps its share. Raises UserError for an unknown one."""
-    weights = [field for field in DesignersSection.model_fields if field not in NO_DESIGNER]
+    weights = [name for name in DesignersSection.__struct_fields__ if name not in NO_DESIGNER]
     if name not in (*weights, "control"):
         raise UserError(f"--designer {name!r}: there is {', '.join(sorted([*weights, 'control']))}")
     values: dict[tuple[str, str], Scalar] = {("designers", weight): float(weight == name) for weight in weights}

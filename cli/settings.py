@@ -6,6 +6,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, moment, new_op, open_lab
@@ -27,7 +28,7 @@ def show(revision: Annotated[int | None, typer.Option(help="An earlier one.", sh
     """The settings in force, as they were pushed; with --json every value, defaults included."""
     found = _revision(open_lab(backend), revision)
     if json:
-        values = parse(found.text).model_dump(mode="json") if found else Settings().model_dump(mode="json")
+        values = msgspec.to_builtins(parse(found.text) if found else Settings())
         emit({"revision": found.revision if found else 0, "at": found.at if found else None, "settings": values})
     elif found is None:
         console().print("no settings were pushed; every default is in force (`aether init` writes them)", markup=False)
@@ -71,7 +72,7 @@ def changes(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:
 
 
 def _flat(settings: Settings) -> dict[str, Any]:
-    values = settings.model_dump(mode="json")
+    values = msgspec.to_builtins(settings)
     return {f"{table}.{key}" if key else table: value for table, keys in values.items()
             for key, value in (keys.items() if isinstance(keys, dict) else [("", keys)])}
 
@@ -79,7 +80,7 @@ def _flat(settings: Settings) -> dict[str, Any]:
 def _print_changes(changed: dict[str, tuple[Any, Any]], same: str) -> None:
     out = console()
     for name, (before, after) in changed.items():
-        if isinstance(before, list) or isinstance(after, list):
+        if isinstance(before, tuple) or isinstance(after, tuple):
             out.print(f"{name}:", markup=False)
             for line in list(unified_diff(_lines(before), _lines(after), lineterm="", n=0))[2:]:
                 if not line.startswith("@@"):

@@ -8,84 +8,84 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import msgspec
+from msgspec import Meta
 
 from lab.errors import SettingsError
 from lab.experiment import Terms, TrainingLimit
+from lab.reading import Fault, Place, read
 from lab.space import Value
 from lab.track import Goal, Track
 
 DEFAULT_STEPS = 600
 TERMS = Terms()
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Whole = Annotated[int, Meta(ge=1)]
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of the file. What a key means is the `description` of its type."""
 
 
-class LabSection(Section):
+class LabSection(Section, frozen=True, kw_only=True):
     """What this laboratory is."""
 
-    name: str = Field(default="lab", description="shown in reports and mails")
-    track: str = Field(default="codec", description="the installed track whose experiments run here")
+    name: Annotated[str, Meta(description="shown in reports and mails")] = "lab"
+    track: Annotated[str, Meta(description="the installed track whose experiments run here")] = "codec"
 
 
-class BudgetSection(Section):
+class BudgetSection(Section, frozen=True, kw_only=True):
     """Hard caps. Money is reserved before it can be spent, so a cap is never passed."""
 
-    monthly_usd: Positive = Field(default=20.0, description="cap of the calendar month (UTC)")
-    run_usd: Positive | None = Field(default=None, description="cap of one run, if any")
+    monthly_usd: Annotated[Positive, Meta(description="cap of the calendar month (UTC)")] = 20.0
+    run_usd: Annotated[Positive | None, Meta(description="cap of one run, if any")] = None
 
 
-class PricesSection(Section):
+class PricesSection(Section, frozen=True, kw_only=True):
     """What an hour costs. A job class without a price does not run."""
 
-    cpu_usd_h: Positive = Field(default=0.05,
-                                description="one worker of the class cpu; on your own machine, your electricity")
-    gpu_usd_h: Positive | None = Field(default=None, description="one worker of the class gpu")
-    overhead_usd_h: Positive = Field(default=0.005, description="the orchestrator itself, reserved by the hour")
+    cpu_usd_h: Annotated[Positive, Meta(
+        description="one worker of the class cpu; on your own machine, your electricity")] = 0.05
+    gpu_usd_h: Annotated[Positive | None, Meta(description="one worker of the class gpu")] = None
+    overhead_usd_h: Annotated[Positive, Meta(description="the orchestrator itself, reserved by the hour")] = 0.005
 
     def by_class(self) -> dict[str, float]:
         found = {"cpu": self.cpu_usd_h, "gpu": self.gpu_usd_h}
         return {name: price for name, price in found.items() if price is not None}
 
 
-class DesignersSection(Section):
+class DesignersSection(Section, frozen=True, kw_only=True):
     """Who proposes experiments."""
 
-    evolution: float = Field(default=1.0, ge=0,
-                             description="weight of `evolution` (Optuna's TPE) beside the control share")
-    control_share: float = Field(default=0.15, ge=0.15, le=1,
-                                 description="least share of `control`, the uniform baseline")
-    families: tuple[str, ...] | None = Field(
-        default=None, description="families to explore, such as [\"classic\"]; [] for none, left out for all that can")
-    pinned: dict[str, dict[str, Value]] | None = Field(
-        default=None, description="what does not vary, such as { restore = { steps = 500 } }")
-    window: int = Field(default=4, ge=1, le=64,
-                        description="with a seed, proposal k sees the first k - window outcomes")
+    evolution: Annotated[float, Meta(
+        ge=0, description="weight of `evolution` (Optuna's TPE) beside the control share")] = 1.0
+    control_share: Annotated[float, Meta(
+        ge=0.15, le=1, description="least share of `control`, the uniform baseline")] = 0.15
+    families: Annotated[tuple[str, ...] | None, Meta(
+        description="families to explore, such as [\"classic\"]; [] for none, left out for all that can")] = None
+    pinned: Annotated[dict[str, dict[str, Value]] | None, Meta(
+        description="what does not vary, such as { restore = { steps = 500 } }")] = None
+    window: Annotated[int, Meta(
+        ge=1, le=64, description="with a seed, proposal k sees the first k - window outcomes")] = 4
 
     def mix(self) -> dict[str, float]:
         return {"evolution": self.evolution} if self.evolution > 0 else {}
 
 
-class TrainingSection(Section):
+class TrainingSection(Section, frozen=True, kw_only=True):
     """How long a network is trained: a number of steps repeats anywhere; seconds compare on one device class alone."""
 
-    steps: int | None = Field(default=None, ge=1, description="steps of each training; 600 where seconds is left out")
-    seconds: Positive | None = Field(default=None, description="wall clock of each training, in place of steps")
-    device_class: str | None = Field(default=None, description="where seconds count; `aether doctor` names this one")
+    steps: Annotated[Whole | None, Meta(description="steps of each training; 600 where seconds is left out")] = None
+    seconds: Annotated[Positive | None, Meta(description="wall clock of each training, in place of steps")] = None
+    device_class: Annotated[str | None, Meta(description="where seconds count; `aether doctor` names this one")] = None
 
-    @model_validator(mode="after")
-    def one_limit(self) -> TrainingSection:
+    def __post_init__(self) -> None:
         if self.steps is not None and self.seconds is not None:
             raise ValueError("give steps or seconds, not both")
         if self.seconds is not None and not self.device_class:
             raise ValueError("seconds need a device_class, since they compare on one alone; `aether doctor` names it")
-        return self
 
     def limit(self) -> TrainingLimit:
         if self.seconds is not None:
@@ -93,34 +93,31 @@ class TrainingSection(Section):
         return TrainingLimit(steps=self.steps or DEFAULT_STEPS)
 
 
-class LimitsSection(Section):
+class LimitsSection(Section, frozen=True, kw_only=True):
     """When to stop, and how long things may take."""
 
-    experiments: int | None = Field(default=None, ge=1,
-                                    description="stop after so many explored experiments in this run")
-    minutes: Positive | None = Field(default=None, description="stop after so many minutes")
-    stop_at_goal: bool = Field(default=True, description="stop when a confirmed champion meets every goal")
-    workers: int = Field(default=1, ge=1, le=64, description="worker processes of `aether run`")
-    threads: int = Field(default=TERMS.threads, ge=1, le=64, description="threads of each encoder and network")
-    phase_s: Positive = Field(default=TERMS.phase_s,
-                              description="wall clock of one phase; what takes longer ends as `timeout`")
-    memory_mb: int = Field(default=TERMS.memory_mb, ge=256, description="memory of one phase")
-    checkpoint_s: Positive = Field(default=TERMS.checkpoint_s,
-                                   description="between checkpoints of a training: what a crash may cost")
-    lost_attempts: int = Field(default=TERMS.lost_attempts, ge=1,
-                               description="silent ends that an experiment may have in all; one more, and it ends as "
-                                           "`poison`, whatever it has kept")
-    lease_s: Positive = Field(default=TERMS.lease_s,
-                              description="a worker that is silent for so long has lost its experiment")
-    beat_s: Positive = Field(default=TERMS.beat_s, description="a worker's heartbeat")
-    grace_s: Positive = Field(default=TERMS.grace_s,
-                              description="a worker stops itself so long before its lease runs out")
+    experiments: Annotated[Whole | None, Meta(description="stop after so many explored experiments in this run")] = None
+    minutes: Annotated[Positive | None, Meta(description="stop after so many minutes")] = None
+    stop_at_goal: Annotated[bool, Meta(description="stop when a confirmed champion meets every goal")] = True
+    workers: Annotated[int, Meta(ge=1, le=64, description="worker processes of `aether run`")] = 1
+    threads: Annotated[int, Meta(ge=1, le=64, description="threads of each encoder and network")] = TERMS.threads
+    phase_s: Annotated[Positive, Meta(
+        description="wall clock of one phase; what takes longer ends as `timeout`")] = TERMS.phase_s
+    memory_mb: Annotated[int, Meta(ge=256, description="memory of one phase")] = TERMS.memory_mb
+    checkpoint_s: Annotated[Positive, Meta(
+        description="between checkpoints of a training: what a crash may cost")] = TERMS.checkpoint_s
+    lost_attempts: Annotated[Whole, Meta(
+        description="silent ends that an experiment may have in all; one more, and it ends as `poison`, "
+                    "whatever it has kept")] = TERMS.lost_attempts
+    lease_s: Annotated[Positive, Meta(
+        description="a worker that is silent for so long has lost its experiment")] = TERMS.lease_s
+    beat_s: Annotated[Positive, Meta(description="a worker's heartbeat")] = TERMS.beat_s
+    grace_s: Annotated[Positive, Meta(
+        description="a worker stops itself so long before its lease runs out")] = TERMS.grace_s
 
-    @model_validator(mode="after")
-    def leases_make_sense(self) -> LimitsSection:
+    def __post_init__(self) -> None:
         if self.lease_s < self.grace_s + 2 * self.beat_s:
             raise ValueError("lease_s must be at least grace_s + 2 x beat_s, or one late heartbeat ends a lease")
-        return self
 
     def terms(self) -> Terms:
         """What the next attempt is held to."""
@@ -129,28 +126,28 @@ class LimitsSection(Section):
                      lost_attempts=self.lost_attempts)
 
 
-class ReportSection(Section):
+class ReportSection(Section, frozen=True, kw_only=True):
     """What the lab tells you."""
 
-    hourly: bool = Field(default=True, description="a report every hour, beside the one at the end")
+    hourly: Annotated[bool, Meta(description="a report every hour, beside the one at the end")] = True
 
 
-class GoalSection(Section):
-    metric: str = Field(description="a metric of the track, such as bitrate_mbps")
+class GoalSection(Section, frozen=True, kw_only=True):
+    metric: Annotated[str, Meta(description="a metric of the track, such as bitrate_mbps")]
     relation: Literal["<=", ">="]
     value: float
-    scope: Literal["mean", "every", "share"] = Field(default="mean",
-                                                     description="over the clips: their mean, every one, a share")
-    share: float = Field(default=1.0, gt=0, le=1,
-                         description="with the scope `share`: the least part that must meet it")
+    scope: Annotated[Literal["mean", "every", "share"], Meta(
+        description="over the clips: their mean, every one, a share")] = "mean"
+    share: Annotated[float, Meta(
+        gt=0, le=1, description="with the scope `share`: the least part that must meet it")] = 1.0
 
 
-class ClipSection(Section):
-    path: str = Field(description="a video file, relative to this file")
+class ClipSection(Section, frozen=True, kw_only=True):
+    path: Annotated[str, Meta(description="a video file, relative to this file")]
     role: Literal["train", "score", "confirm"]
 
 
-class Settings(Section):
+class Settings(Section, frozen=True, kw_only=True):
     lab: LabSection = LabSection()
     budget: BudgetSection = BudgetSection()
     prices: PricesSection = PricesSection()
@@ -158,8 +155,11 @@ class Settings(Section):
     training: TrainingSection = TrainingSection()
     limits: LimitsSection = LimitsSection()
     report: ReportSection = ReportSection()
-    goals: tuple[GoalSection, ...] | None = Field(default=None, description="leave out for the track's own")
+    goals: tuple[GoalSection, ...] | None = None  # the track's own
     clips: tuple[ClipSection, ...] = ()
+
+
+LISTS: dict[str, type[Section]] = {"goals": GoalSection, "clips": ClipSection}
 
 
 def parse(text: str, source: str = "aether.toml") -> Settings:
@@ -168,18 +168,18 @@ def parse(text: str, source: str = "aether.toml") -> Settings:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{source}: {error}") from error
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        faults = [f"{source}:{_line_of(text, e['loc'])}: {_reason(e)}" for e in error.errors()]
-        raise SettingsError("\n".join(faults)) from error
+    faults: list[Fault] = []
+    settings = read(Settings, values, LISTS, faults)
+    if settings is None:
+        raise SettingsError("\n".join(f"{source}:{_line_of(text, fault.place)}: {fault.why}" for fault in faults))
+    return settings
 
 
 def goals_of(settings: Settings, track: Track) -> tuple[Goal, ...]:
     """The person's goals, or the track's own."""
     if settings.goals is None:
         return track.goals
-    return tuple(Goal(**goal.model_dump()) for goal in settings.goals)
+    return tuple(Goal(**msgspec.structs.asdict(goal)) for goal in settings.goals)
 
 
 def require_metrics(settings: Settings, track: Track) -> None:
@@ -188,10 +188,17 @@ def require_metrics(settings: Settings, track: Track) -> None:
         track.metric(goal.metric)
 
 
+def descriptions(section: type[Section]) -> dict[str, str]:
+    """What each key of a section means."""
+    hints = get_type_hints(section, include_extras=True)
+    return {field.name: next((note.description for note in getattr(hints[field.name], "__metadata__", ())
+                              if note.description is not None), "") for field in msgspec.structs.fields(section)}
+
+
 def default_text() -> str:
     """A commented file with every key at its default; goals and clips as examples."""
-    sections = [_section_text(name, field.annotation) for name, field in Settings.model_fields.items()
-                if isinstance(field.annotation, type) and issubclass(field.annotation, Section)]
+    sections = [_section_text(field.name, field.type) for field in msgspec.structs.fields(Settings)
+                if isinstance(field.type, type) and issubclass(field.type, Section)]
     head = "# Settings of an Aether laboratory. Every key is here with its default; remove what you do not change."
     return f"{head}\n\n" + "\n".join(sections) + EXAMPLES
 
@@ -212,11 +219,11 @@ EXAMPLES = """
 
 
 def _section_text(name: str, section: type[Section]) -> str:
+    described = descriptions(section)
     lines = [f"# {(section.__doc__ or '').strip()}", f"[{name}]"]
-    for key, field in section.model_fields.items():
-        value = field.default
-        shown = f"# {key} =" if value is None else f"{key} = {_toml(value)}"
-        lines.append(f"{shown:<26}  # {field.description}")
+    for field in msgspec.structs.fields(section):
+        shown = f"# {field.name} =" if field.default is None else f"{field.name} = {_toml(field.default)}"
+        lines.append(f"{shown:<26}  # {described[field.name]}")
     return "\n".join(lines) + "\n"
 
 
@@ -226,24 +233,7 @@ def _toml(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else f"{value}"
 
 
-def _reason(error: Mapping[str, Any]) -> str:
-    """One line: which key, what is wrong, what would be right."""
-    path = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"unknown key {path}; {_known_keys(error['loc'])}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{path}: {message}" if error["type"] == "missing" else f"{path} = {error['input']!r}: {message}"
-
-
-def _known_keys(location: tuple[Any, ...]) -> str:
-    parts = [part for part in location[:-1] if isinstance(part, str)]
-    model: Any = Settings
-    if parts:
-        model = {"goals": GoalSection, "clips": ClipSection}.get(parts[0]) or Settings.model_fields[parts[0]].annotation
-    return "known here: " + ", ".join(model.model_fields)
-
-
-def _line_of(text: str, location: tuple[Any, ...]) -> int:
+def _line_of(text: str, location: Place) -> int:
     """The line of a key in the file: the n-th `[[table]]` or the `[table]`, then `key =` below it."""
     table = str(location[0]) if location else ""
     nth = next((part for part in location if isinstance(part, int)), 0)
