@@ -92,7 +92,9 @@ class Lab(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     daemon: str  # a sentence
     lives: bool | None  # one look cannot always tell
+    dead_since: float | None  # wall clock of its last sign, where a daemon never left and is dead
     final: bool  # the run has ended with this report
+    held: str  # why the budget guard holds the lab
     paused: bool
     stop: Literal["", "drain", "now"]
     override_until: float  # wall clock; 0 where the levels of the budget count

@@ -38,7 +38,8 @@ def compose(data: ReportData) -> tuple[str, str]:
 
 
 def subject(data: ReportData) -> str:
-    return shortened(f"{data.lab.name}: {telling.headline(data)}; {usd(data.money.spent)} spent", 150)
+    dead = f"NO DAEMON since {moment(data.lab.dead_since)}; " if data.lab.dead_since is not None else ""
+    return shortened(f"{data.lab.name}: {dead}{telling.headline(data)}; {usd(data.money.spent)} spent", 150)
 
 
 def _first_three(data: ReportData) -> list[str]:

@@ -15,8 +15,10 @@ from pathlib import Path
 from agents.gather import gather, settings_in_force
 from agents.page import compose_html
 from agents.report import compose
+from agents.standing import alive, last_heard
+from agents.words import HOUR_S, moment
 from lab.backend import Backend, open_backend
-from lab.clock import SystemClock
+from lab.clock import SystemClock, hour_key
 from lab.control import Report
 from lab.errors import AetherError, WrongState
 from lab.files import SystemFiles
@@ -40,6 +42,21 @@ def report(backend: Backend, key: str, why: str, now: float) -> Report:
     with suppress(WrongState):  # another reporter was quicker: one report a period is what was promised
         backend.ledger.office.post_report(made, op_id=f"report.{key}")
     return made
+
+
+def hourly(backend: Backend, now: float) -> Report | None:
+    """Without a daemon, or beside one: the report of the hour that ended. None where it is there already, where the lab
+    is at rest (nobody ever ran it, or its daemon left by itself and said so), and where a person wants none."""
+    lease, key = backend.ledger.office.lease(), hour_key(now - HOUR_S)
+    if lease is None or not lease.holder or not settings_in_force(backend.ledger).report.hourly:
+        return None
+    if backend.ledger.office.report(key) is not None:
+        return None
+    heard = last_heard(backend.ledger, lease)
+    if alive(lease, heard, now) is False:
+        return report(backend, key, f"hourly; no daemon has lived since {moment(heard or lease.since)}", now)
+    began_since = hour_key(lease.since) > key  # then it tells itself of the hours that were missed
+    return None if began_since else report(backend, key, "hourly", now)
 
 
 def copy_page(html: bytes, target: Path) -> None:

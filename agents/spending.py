@@ -10,7 +10,8 @@ from agents.data import BudgetLine, Money
 from agents.words import DAY_S, HOUR_S
 from lab.clock import month_key
 from lab.ledger import Ledger
-from lab.money import Budget, Entry, Microusd, expected_cost, level_of
+from lab.money import Budget, Entry, Level, Microusd, expected_cost, level_of, worst_level
+from lab.settings import Settings
 
 RECENT = 100  # attempts whose mean cost is expected of those that run, as the daemon does
 
@@ -30,6 +31,17 @@ def spending(ledger: Ledger, now: float, running: int) -> Money:
                  budgets=tuple(BudgetLine(name=name, budget=budget,
                                           level=level_of(budget.spent, expected, budget.cap))
                                for name, budget in _in_force(ledger, month)))
+
+
+def level_now(ledger: Ledger, settings: Settings, now: float) -> Level:
+    """The worst level of the budgets in force, as the daemon finds it, for whoever looks without one."""
+    month, lease = month_key(now), ledger.office.lease()
+    ids = [month, f"run-{lease.run}"] if settings.budget.run_usd is not None and lease and lease.holder else [month]
+    running = sum(1 for _ in ledger.all_experiments("running"))
+    reserved = sum(r.amount for r in ledger.accounts.open_reservations() if r.what == "attempt")
+    recent = [entry.amount for entry in ledger.accounts.latest(RECENT) if entry.what == "attempt" and entry.amount]
+    budgets = [budget for id in ids if (budget := ledger.accounts.balance(id)) is not None]
+    return worst_level(budgets, expected_cost(running, recent, reserved))
 
 
 def _in_force(ledger: Ledger, month: str) -> list[tuple[str, Budget]]:

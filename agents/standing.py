@@ -1,7 +1,7 @@
 """How the laboratory stands at one look: who runs it, what was said to it, what runs.
 
-One look cannot tell a slow daemon from a dead one, except on the daemon's own machine, where its process is there or
-not. Elsewhere the report says since when nothing has changed, and judges nothing.
+On the daemon's own machine its process is there or not. Elsewhere its last heartbeat tells: one that is minutes old is
+a dead daemon's. That compares the clocks of two machines, which is good enough for reports, and for no lease.
 """
 
 from __future__ import annotations
@@ -18,26 +18,31 @@ from lab.experiment import Experiment
 from lab.ledger import Ledger
 from lab.settings import Settings
 
+SILENT_S = 300.0  # a heartbeat so old is a dead daemon's; its successor on an account comes within minutes
+
 
 def stand(backend: Backend, settings: Settings, running: Sequence[Experiment], now: float, final: bool) -> Lab:
     """`final`: the daemon, which asks for this report, is about to leave."""
     ledger, control = backend.ledger, backend.ledger.office.control()
     change, changed_at = ledger.last_change(), _last_change_at(ledger)
     lease = ledger.office.lease()
-    lives = alive(lease)
-    return Lab(name=settings.lab.name, address=backend.address, daemon=_daemon(lease, lives, changed_at, now),
-               lives=lives, final=final, paused=control.paused, stop=control.stop, change=change,
+    heard = last_heard(ledger, lease)
+    lives = alive(lease, heard, now)
+    dead = lives is False and lease is not None and bool(lease.holder)
+    return Lab(name=settings.lab.name, address=backend.address, daemon=_daemon(lease, lives, heard, changed_at, now),
+               lives=lives, dead_since=heard if dead else None, final=final, held=control.held,
+               paused=control.paused, stop=control.stop, change=change,
                override_until=control.override_until if control.override_until > now else 0.0,
                last_change_at=changed_at, settings=control.settings, ideas=len(ledger.office.ideas()),
                running=tuple(_running(ledger, experiment) for experiment in running))
 
 
-def alive(lease: DaemonLease | None) -> bool | None:
-    """Whether a daemon lives; null if it is on another machine."""
+def alive(lease: DaemonLease | None, heard: float | None, now: float) -> bool | None:
+    """Whether a daemon lives that was `heard` then; null if one look cannot tell."""
     if lease is None or not lease.holder:
         return False
     if lease.host != socket.gethostname() or lease.pid <= 0:
-        return None
+        return None if heard is None else now - heard < SILENT_S
     try:
         os.kill(lease.pid, 0)
     except ProcessLookupError:
@@ -47,7 +52,14 @@ def alive(lease: DaemonLease | None) -> bool | None:
     return True
 
 
-def _daemon(lease: DaemonLease | None, lives: bool | None, changed_at: float | None, now: float) -> str:
+def last_heard(ledger: Ledger, lease: DaemonLease | None) -> float | None:
+    """When the holder last gave a sign of life, by its own wall clock; null where it never did."""
+    sign = ledger.office.daemon_sign(lease.epoch) if lease is not None else None
+    return sign.at if sign is not None and sign.at else None
+
+
+def _daemon(lease: DaemonLease | None, lives: bool | None, heard: float | None, changed_at: float | None,
+            now: float) -> str:
     quiet = f"the last change is {duration(now - changed_at)} old" if changed_at is not None else "nothing has changed"
     if lease is None:
         return "no daemon has run here yet"
@@ -55,7 +67,8 @@ def _daemon(lease: DaemonLease | None, lives: bool | None, changed_at: float | N
         return f"no daemon runs; {quiet}"
     who = f"daemon {lease.pid} on {lease.host or 'an unnamed machine'}"
     if lives is False:
-        return f"{who} is dead, though it never left the lab; {quiet}"
+        since = f" since {moment(heard)}" if heard is not None else ""
+        return f"{who} is dead{since}, though it never left the lab; {quiet}"
     since = f"{who} has held the lab since {moment(lease.since)}; {quiet}"
     return since if lives else f"{since} (from here one look cannot tell whether it lives)"
 

@@ -84,6 +84,8 @@ def status(data: ReportData) -> str:
         return "not running"
     if lab.stop:
         return "stopping"
+    if lab.held:
+        return "held by the budget guard"
     return "paused" if lab.paused else "running"
 
 

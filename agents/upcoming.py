@@ -36,8 +36,13 @@ def _said(lab: Lab) -> list[str]:
         return ["the run has ended; `aether run` carries on from here"]
     if lab.stop:
         return ["a person said stop: nothing new begins" + (", what runs is handed back" if lab.stop == "now" else "")]
+    if lab.held:
+        way_on = "`aether budget set` raises it, `aether budget override` lets it go on"
+        return [f"held by the budget guard, since {lab.held}: {way_on}"]
     if lab.paused:
         return ["paused: what runs goes on, nothing new begins until `aether resume`"]
+    if lab.dead_since is not None and lab.address.startswith("aws:"):
+        return ["nothing happens until the orchestrator is back; `aether doctor` tells what keeps it"]
     if lab.lives is False:
         return ["nothing happens until `aether run` is started; it carries on from here"]
     return []

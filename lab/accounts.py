@@ -87,6 +87,11 @@ class Accounts:
     def entries(self) -> Iterator[Entry]:
         yield from self._all("entry", Entry, None)
 
+    def latest(self, limit: int) -> list[Entry]:
+        """Of those that were settled last, by key, the newest first."""
+        page = self._table.page("entry", limit=limit, newest_first=True)
+        return [msgspec.json.decode(record.body, type=Entry) for record in page]
+
     def _book(self, t: Transaction, reservation: Reservation, entry: Entry) -> None:
         for id in reservation.budgets:
             budget = _budget(t, id)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from lab.money import Level
 from lab.table import Record
 
 
@@ -36,12 +37,24 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
     """What a person has said. `stop` drains (no new work) or stops now; until `override_until` (wall clock)
-    the levels of the budget stop nothing; its caps still do."""
+    the levels of the budget stop nothing; its caps still do. `held` is the budget guard's word, and why it stands:
+    nothing new begins, as in a pause, until the guard takes it back."""
 
+    held: str = ""
     paused: bool = False
     stop: Literal["", "drain", "now"] = ""
     override_until: float = 0.0
     settings: int = 0
+
+
+class Guarded(msgspec.Struct, frozen=True, kw_only=True):
+    """How the budget guard last found the money, so that it tells each change once. `n` counts the changes; `billed`
+    is the month in which AWS's own bill came to the last level; `closed`: the guard keeps the fleets closed."""
+
+    n: int = 0
+    level: Level = "ok"
+    billed: str = ""
+    closed: bool = False
 
 
 class Idea(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from lab import guards
 from lab.clock import Clock
-from lab.control import Beat, Control, DaemonLease, Idea, Report, Run, SettingsRevision
+from lab.control import Beat, Control, DaemonLease, Guarded, Idea, Report, Run, SettingsRevision
 from lab.errors import LabHeld
 from lab.table import Table
 from lab.transaction import Transaction, Transactor
 
 DAEMON = ("daemon", "lease")
 CONTROL = ("control", "lab")
+GUARD = ("guard", "budget")
 
 
 class Office:
@@ -151,6 +152,27 @@ class Office:
         record = self._table.get("settings", f"{revision:06d}")
         return msgspec.json.decode(record.body, type=SettingsRevision) if record else None
 
+    # ------------------------------------------------------------------ the budget guard
+
+    def guarded(self) -> Guarded:
+        record = self._table.get(*GUARD)
+        return msgspec.json.decode(record.body, type=Guarded) if record else Guarded()
+
+    def guard(self, found: Guarded, held: str, told: Report | None) -> int:
+        """What the guard found that is new, whether it holds the lab, and the word of it for the outbox, in one; gives
+        its number. The number is the op_id too: of two guards that find the same change, one writes it."""
+        def decide(t: Transaction) -> int:
+            t.read(*GUARD, Guarded)
+            t.put(*GUARD, found)
+            control = t.read(*CONTROL, Control) or Control()
+            if control.held != held:
+                t.put(*CONTROL, replace(control, held=held))
+            if told is not None:
+                guards.check_new_report(t.read("report", told.key, Report) is not None, told.key)
+                t.put("report", told.key, told, tag="waiting")
+            return found.n
+        return self._transactor.run("guard", found.level, f"guard.{found.n}", decide, int)
+
     # ------------------------------------------------------------------ the outbox
 
     def post_report(self, report: Report, *, op_id: str) -> str:
@@ -168,6 +190,10 @@ class Office:
                 t.put("report", key, replace(report, delivered=True), tag="delivered")
             return key
         return self._transactor.run("delivered", key, op_id, decide, str)
+
+    def report(self, key: str) -> Report | None:
+        record = self._table.get("report", key)
+        return msgspec.json.decode(record.body, type=Report) if record else None
 
     def reports(self, *, waiting: bool = False, limit: int = 100) -> Sequence[Report]:
         page = self._table.page("report", tag="waiting" if waiting else None, limit=limit, newest_first=not waiting)

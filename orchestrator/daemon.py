@@ -86,6 +86,7 @@ class Daemon:
         self._done_at: float | None = None
         self._ready = self._begun = False
         self._override = 0.0  # until when, as last told
+        self._held = ""  # why the budget guard holds the lab, as last told
         self._signal = 0  # the number of one that told us to stop, until the ledger knows
 
     @property
@@ -204,7 +205,7 @@ class Daemon:
         if self.stage != "done":
             self._books.pay_overhead(self._view, self._settings)
             self._advance()
-        if self.stage in ("explore", "confirm") and not self._view.control.paused:
+        if self.stage in ("explore", "confirm") and not (self._view.control.paused or self._view.control.held):
             self._call_off()
             self._plan()
             self._dispatch()
@@ -242,6 +243,7 @@ class Daemon:
             self._adopt(self._view.control.settings)
             self._ready = False
         self._hear_override()
+        self._hear_guard()
         return len(changes) == ROUND
 
     def _hear_override(self) -> None:
@@ -250,6 +252,12 @@ class Daemon:
             log.warning("the budget's levels", why=f"a person has overridden them until {moment(until)}" if until else
                         "a person has taken the override back")
             self._override = until
+
+    def _hear_guard(self) -> None:
+        held = self._view.control.held
+        if held != self._held:
+            log.warning("the budget guard", holds=held or "no longer")
+            self._held = held
 
     def _catch_up_journal(self) -> None:
         journal = self._around.journal

@@ -107,9 +107,15 @@ def test_money_is_told_by_hour_day_and_month(lab: ReportedLab) -> None:
     assert (month.budget.spent, month.level) == (15 * USD, "ok")
 
 
-def test_one_look_tells_a_dead_daemon_of_this_machine_and_only_of_this_one(lab: ReportedLab) -> None:
+def test_a_dead_daemon_is_told_by_its_process_here_and_by_its_heartbeat_elsewhere(lab: ReportedLab) -> None:
     assert gathered(lab).lab.lives is None  # it said that its host is called `here`
     assert "cannot tell" in gathered(lab).lab.daemon
+    lab.lab.office.beat_daemon(lab.lab.epoch, 1)
+    assert gathered(lab).lab.lives is True  # it was heard just now
+    lab.clock.now += 600
+    assert (gathered(lab).lab.lives, gathered(lab).lab.dead_since) == (False, NOW)
+    assert "is dead since 2026-11-23 12:00 UTC" in gathered(lab).lab.daemon
+    lab.clock.now = NOW
     _take(lab, _gone())
     assert gathered(lab).lab.lives is False
     assert "is dead" in gathered(lab).lab.daemon

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.reporter import main, report
+from agents.post import deliver_left
+from agents.reporter import hourly, main, report
+from lab.control import Report
 from support.reported import NOW, ReportedLab
 
 
@@ -57,3 +59,66 @@ def test_a_fault_is_one_line_with_the_fix(tmp_path: Path, capsys: pytest.Capture
     assert "no laboratory in" in capsys.readouterr().err
     assert main([]) == 2
     assert capsys.readouterr().err.startswith("usage:")
+
+
+HOUR_S = 3600.0
+
+
+def hour_of(lab: ReportedLab) -> Report | None:
+    return hourly(lab.backend, lab.clock.now)
+
+
+def test_without_a_daemon_each_hour_is_reported_and_says_since_when_nobody_lives(lab: ReportedLab) -> None:
+    lab.measured(0.9, 37.0)
+    lab.ledger.office.beat_daemon(lab.lab.epoch, 1)
+    lab.clock.now += HOUR_S
+    first = hour_of(lab)
+    assert first is not None
+    assert first.key == "2026-11-23T12"
+    assert "NO DAEMON since 2026-11-23 12:00 UTC" in first.subject
+    assert "no daemon has lived since 2026-11-23 12:00 UTC" in first.text
+    assert hour_of(lab) is None, "the hour is told once"
+    lab.clock.now += HOUR_S
+    second = hour_of(lab)
+    assert second is not None
+    assert second.key == "2026-11-23T13"
+
+
+def test_an_hour_that_the_daemon_has_told_is_told_by_nobody_else(lab: ReportedLab) -> None:
+    lab.clock.now += HOUR_S
+    report(lab.backend, "2026-11-23T12", "hourly", lab.clock.now)
+    assert hour_of(lab) is None
+
+
+def test_beside_a_daemon_that_lives_a_missing_hour_is_told_without_alarm(lab: ReportedLab) -> None:
+    lab.clock.now += HOUR_S
+    lab.ledger.office.beat_daemon(lab.lab.epoch, 1)
+    made = hour_of(lab)
+    assert made is not None
+    assert "NO DAEMON" not in made.subject
+
+
+@pytest.mark.parametrize("why", ["at rest", "not wanted", "just begun"])
+def test_some_hours_are_nobodys(lab: ReportedLab, why: str) -> None:
+    if why == "at rest":
+        lab.ledger.office.leave_lease(lab.lab.epoch, op_id="left")
+        lab.clock.now += HOUR_S
+    elif why == "not wanted":
+        lab.ledger.office.push_settings("[report]\nhourly = false\n", op_id="push")
+        lab.clock.now += HOUR_S
+    else:
+        lab.ledger.office.beat_daemon(lab.lab.epoch, 1)
+    assert hour_of(lab) is None
+
+
+def test_what_no_daemon_delivers_is_delivered_by_whoever_finds_it(lab: ReportedLab) -> None:
+    report(lab.backend, "2026-11-23T11", "hourly", lab.clock.now)
+    lab.ledger.office.beat_daemon(lab.lab.epoch, 1)
+    assert deliver_left(lab.backend, lab.clock.now) == [], "a daemon that lives delivers it itself"
+    assert deliver_left(lab.backend, lab.clock.now + 150) == ["2026-11-23T11"], "unless it does not"
+    assert deliver_left(lab.backend, lab.clock.now + 160) == []
+    lab.ledger.office.leave_lease(lab.lab.epoch, op_id="left")
+    report(lab.backend, "end-1", "all is done", lab.clock.now)
+    assert deliver_left(lab.backend, lab.clock.now) == ["end-1"]
+    assert lab.backend.folder is not None
+    assert len(list((lab.backend.folder / "outbox").glob("*.eml"))) == 2
