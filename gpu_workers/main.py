@@ -1,4 +1,5 @@
-"""One worker process: opens the backend, steps the state machine, and gives its work back when it is told to go."""
+"""One worker process: opens the backend, steps the state machine, and gives its work back when it is told to go: by a
+signal, or by AWS, which takes a spot machine away."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from gpu_workers.device import device_class
+from gpu_workers.notices import listening
 from gpu_workers.sandbox.canary import runner_here, sandbox_here
 from gpu_workers.worker import Surroundings, Worker, WorkerConfig
 from gpu_workers.workspace import FolderWorkspace
@@ -26,12 +28,13 @@ from lab.track import Goal, load_track
 
 log = structlog.get_logger("worker")
 LAST_STEPS_S = 10.0  # to give the work back, once told to go
+NOTICED_STEPS_S = 100.0  # the same where AWS takes the machine in two minutes, which is long enough for a slow upload
 
 
 def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float = math.inf,
           keep_going: Callable[[], bool] = lambda: True) -> None:
-    """Work until SIGTERM or SIGINT, until there was no work for `idle_s`, or until `keep_going` says no. Raises what
-    opening the backend raises.
+    """Work until SIGTERM or SIGINT, until AWS takes the machine, until there was no work for `idle_s`, or until
+    `keep_going` says no. Raises what opening the backend raises.
     """
     clock, probe = SystemClock(), from_environment(os.environ)
     backend = probed(open_backend(address), probe, clock)
@@ -42,26 +45,34 @@ def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float
     def workspace(experiment: Experiment) -> FolderWorkspace:
         return FolderWorkspace(scratch(backend, experiment), backend.store, experiment.id)
 
-    worker = Worker(config(current_settings(backend), name, job_class), Surroundings(
+    configured = config(current_settings(backend), name, job_class)
+    worker = Worker(configured, Surroundings(
         backend=backend, runner=runner_here(), sandboxed=sandbox.works, workspace=workspace, track=load_track,
         goals=lambda experiment: goals_for(backend, experiment), clock=clock, probe=probe))
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stopped.append(received))
     busy_at = clock.monotonic()
-    while keep_going() and not stopped and clock.monotonic() - busy_at < idle_s:
-        time.sleep(worker.step())
-        if not worker.idle:
-            busy_at = clock.monotonic()
-    worker.interrupt(signal.Signals(stopped[0]).name if stopped else "told to go")
-    deadline = time.monotonic() + LAST_STEPS_S
-    while not worker.idle and time.monotonic() < deadline:
-        time.sleep(worker.step())
+    with listening(configured.machine is not None) as notices:
+        while keep_going() and not stopped and not notices.must_go and clock.monotonic() - busy_at < idle_s:
+            if notices.heard and worker.idle:
+                break
+            time.sleep(worker.step())
+            if not worker.idle:
+                busy_at = clock.monotonic()
+        worker.interrupt(signal.Signals(stopped[0]).name if stopped else str(notices))
+        deadline = time.monotonic() + (NOTICED_STEPS_S if notices.must_go else LAST_STEPS_S)
+        while not worker.idle and time.monotonic() < deadline:
+            time.sleep(worker.step())
 
 
 def config(settings: Settings, name: str, job_class: str = "cpu") -> WorkerConfig:
+    """On AWS the name begins with the instance's id, by which its attempts are found once it is gone."""
+    machine = rented()
+    if machine is not None:
+        name = f"{machine.id}-{name or os.getpid()}"
     return WorkerConfig(name=name or f"{socket.gethostname()}-{os.getpid()}", device_class=device_class(),
-                        terms=settings.limits.terms(), job_classes=(job_class,), machine=rented())
+                        terms=settings.limits.terms(), job_classes=(job_class,), machine=machine)
 
 
 def rented() -> Machine | None:

@@ -12,7 +12,9 @@ from random import Random
 
 import pytest
 
+from lab.experiment import Attempt
 from lab.space import Value
+from support.metadata import metadata
 from support.training import TrainingLab
 
 STEPS = 150  # of the small agent, a hundredth of a second each
@@ -110,12 +112,41 @@ def test_a_worker_that_is_told_to_go_hands_its_training_back_and_another_goes_on
         lab.until(lab.kept, "a checkpoint")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(60) == 0
-    assert (lab.now.state, lab.now.attempts[0].ending) == ("queued", "interrupted")
+    handed_back(lab)
+    goes_on(lab, undisturbed(STEPS))
+
+
+@pytest.mark.ci
+def test_a_spot_worker_whose_machine_is_taken_hands_its_training_back_and_another_goes_on(
+        tmp_path: Path, undisturbed: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = TrainingLab(tmp_path / "lab", 6 * STEPS)  # longer than the five seconds in which a notice is heard
+    with metadata() as here:
+        monkeypatch.setenv("AETHER_IMDS", here.address)
+        with at_work(lab) as worker:
+            lab.until(lab.kept, "a checkpoint")
+            here.interrupt()
+            assert worker.wait(60) == 0
+    monkeypatch.delenv("AETHER_IMDS")
+    attempt = handed_back(lab)
+    assert attempt.worker.startswith(here.told["instance-id"])
+    assert "spot interruption" in attempt.detail
+    assert lab.lab.queues["cpu"].waiting() == 1
+    goes_on(lab, undisturbed(6 * STEPS))
+
+
+def handed_back(lab: TrainingLab) -> Attempt:
+    [attempt] = lab.now.attempts
+    assert (lab.now.state, attempt.ending) == ("queued", "interrupted")
+    assert lab.kept()
     assert not lab.weights()
+    return attempt
+
+
+def goes_on(lab: TrainingLab, weights: str) -> None:
     lab.offer()
     with at_work(lab):
         lab.until(lab.weights, "the end of the training")
-    assert lab.weights() == undisturbed(STEPS)
+    assert lab.weights() == weights
 
 
 def test_a_training_that_loses_its_way_ends_with_its_own_reason_also_after_a_kill(tmp_path: Path) -> None:
