@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,13 @@ from pathlib import Path
 import structlog
 
 from gpu_workers.device import device_class
+from gpu_workers.gauges import Gauges
 from gpu_workers.notices import listening
 from gpu_workers.sandbox.canary import runner_here, sandbox_here
 from gpu_workers.worker import Surroundings, Worker, WorkerConfig
 from gpu_workers.workspace import FolderWorkspace
 from lab.aws import metadata
+from lab.aws.telemetry import telemetry_from
 from lab.backend import Backend, open_backend
 from lab.clock import SystemClock
 from lab.experiment import Experiment, Machine
@@ -49,6 +52,8 @@ def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float
     worker = Worker(configured, Surroundings(
         backend=backend, runner=runner_here(), sandboxed=sandbox.works, workspace=workspace, track=load_track,
         goals=lambda experiment: goals_for(backend, experiment), clock=clock, probe=probe))
+    telemetry = telemetry_from(os.environ, address, sys.stderr, clock.wall)
+    gauges = Gauges(telemetry, clock) if telemetry is not None else None
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stopped.append(received))
@@ -57,13 +62,22 @@ def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float
         while keep_going() and not stopped and not notices.must_go and clock.monotonic() - busy_at < idle_s:
             if notices.heard and worker.idle:
                 break
-            time.sleep(worker.step())
+            time.sleep(_stepped(worker, gauges))
             if not worker.idle:
                 busy_at = clock.monotonic()
         worker.interrupt(signal.Signals(stopped[0]).name if stopped else str(notices))
         deadline = time.monotonic() + (NOTICED_STEPS_S if notices.must_go else LAST_STEPS_S)
         while not worker.idle and time.monotonic() < deadline:
-            time.sleep(worker.step())
+            time.sleep(_stepped(worker, gauges))
+
+
+def _stepped(worker: Worker, gauges: Gauges | None) -> float:
+    """One step; all that is logged in it names the experiment."""
+    with structlog.contextvars.bound_contextvars(**{"experiment": worker.experiment} if worker.experiment else {}):
+        pause_s = worker.step()
+    if gauges is not None:
+        gauges.look(worker)
+    return pause_s
 
 
 def config(settings: Settings, name: str, job_class: str = "cpu") -> WorkerConfig:

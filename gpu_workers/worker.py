@@ -102,6 +102,16 @@ class Worker:
     def idle(self) -> bool:
         return self._job is None and self._delivery is None
 
+    @property
+    def experiment(self) -> str:
+        """The one that it works at, or nothing."""
+        return self._job.experiment.id if self._job is not None else ""
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """What the running phase last claimed of itself."""
+        return self._job.progress if self._job is not None else {}
+
     def interrupt(self, why: str) -> None:
         """We were told to go: at the next step the phase is stopped and the work given back."""
         self._interrupted = why
@@ -157,6 +167,7 @@ class Worker:
             return 0.0
         self._job = self._new_job(name, message, experiment, fence)
         self._delivery = None
+        log.info("attempt begins", experiment=experiment.id, fence=fence)
         return 0.0
 
     def _new_job(self, queue: str, message: Message, experiment: Experiment, fence: int) -> Job:
@@ -274,6 +285,8 @@ class Worker:
         except Refused as refusal:  # the scores were not fit for the ledger: a metric is NaN, say
             job.outcome = _failed("harness_fault", str(refusal))
             return 0.0
+        log.info("attempt ended", experiment=job.experiment.id, fence=job.fence, verdict=outcome.verdict,
+                 reason=outcome.reason)
         self._around.backend.queues[job.queue].done(job.message)
         self._leave(job)
         return 0.0

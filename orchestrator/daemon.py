@@ -67,7 +67,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Daemon:
-    """See the module. `why` says what ended the run; `lost` is set when another daemon has taken over."""
+    """See the module. `why` says what ended the run; `lost` is set when another daemon has taken over; `beats` counts
+    the heartbeats that the ledger has taken."""
 
     def __init__(self, config: DaemonConfig, settings: Settings, around: Surroundings) -> None:
         self._config, self._settings, self._around = config, settings, around
@@ -75,7 +76,7 @@ class Daemon:
         self._now = around.clock.monotonic
         self.stage: Stage = "explore"
         self.why = self.lost = ""
-        self.left = False
+        self.left, self.beats = False, 0
         self._epoch = self._beats = self._revision = 0
         self._started = self._next_beat = self._ran_before_s = 0.0
         self._watched: tuple[tuple[int, int], float] | None = None
@@ -218,6 +219,7 @@ class Daemon:
         if self._now() >= self._next_beat:
             self._beats += 1
             self._show_life()
+            self.beats = self._beats
             self._next_beat = self._now() + self._settings.limits.beat_s
 
     def _show_life(self) -> None:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from lab.aws.telemetry import telemetry_from
 from lab.backend import Backend, open_backend
 from lab.canonical import canonical_json
 from lab.clock import SystemClock
@@ -29,6 +30,7 @@ from lab.probe import Probe, from_environment, probed, told
 from lab.settings import Settings, parse, require_metrics
 from lab.track import load_track
 from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.gauges import Gauges
 from orchestrator.planner import clip_sets
 from orchestrator.proposer import ProposerProcess
 
@@ -66,9 +68,13 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
             backend=backend, track=track, proposer=ProposerProcess(),
             reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
             journal=_journal(backend, probe)))
-        signals = _signals()
+        signals, telemetry = _signals(), telemetry_from(os.environ, address, sys.stderr, clock.wall)
+        gauges = Gauges(telemetry, backend, clock) if telemetry is not None else None
         while not daemon.over:
-            time.sleep(daemon.step())
+            pause_s = daemon.step()
+            if gauges is not None:
+                gauges.look(daemon)
+            time.sleep(pause_s)
             if signals and not daemon.epoch:
                 return "told to go before it held the lab"
             if signals:

@@ -28,7 +28,9 @@ printf '%s\n' "$FIRST" >/opt/boot/first.txt
 printf '%s\n' "$HELPER" >/opt/boot/instance.py
 cat >/opt/boot/environment <<END
 AWS_DEFAULT_REGION=$REGION
+AETHER_LAB=$LAB
 AETHER_ROLE=$ROLE
+AETHER_TELEMETRY=emf
 AETHER_LOG_GROUP=$LOG_GROUP
 AETHER_TOPIC=$TOPIC
 END

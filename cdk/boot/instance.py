@@ -6,6 +6,7 @@ It travels whole in the user data and runs beside nothing but boto3.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -96,8 +97,18 @@ def ended() -> None:
         return
     with FAILURES.open("a") as file:
         file.write("x")
+    tell_crash()
     if FAILURES.stat().st_size >= TRIES:
         failed(f"the worker {os.environ['AETHER_ROLE']}")
+
+
+def tell_crash(folder: Path = LOGS) -> None:
+    """A line that CloudWatch makes a metric of, as `lab.aws.telemetry` has them."""
+    metric = {"Namespace": "Aether", "Dimensions": [["Lab"]], "Metrics": [{"Name": "WorkerCrash", "Unit": "Count"}]}
+    told = {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]},
+            "Lab": os.environ["AETHER_LAB"], "WorkerCrash": 1.0}
+    with (folder / "crashes.log").open("a") as file:
+        print(json.dumps(told), file=file)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,10 @@ def away(account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
     return Away(account, tmp_path, monkeypatch)
 
 
-def test_a_laboratory_on_an_account_runs_from_footage_to_report(away: Away, account: Account) -> None:
+def test_a_laboratory_on_an_account_runs_from_footage_to_report(away: Away, account: Account,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its services log as they do on an instance: one JSON object a line, CloudWatch's metrics among them."""
+    monkeypatch.setenv("AETHER_TELEMETRY", "emf")
     tap = account.tap(away.names)
     (away.folder / "aether.toml").write_text(SETTINGS)
     away("settings", "push")
@@ -69,11 +73,16 @@ def test_a_laboratory_on_an_account_runs_from_footage_to_report(away: Away, acco
         assert daemon.wait(ENDS_S) == 0
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(ENDS_S) == 0
+        logs = {name: logged(one) for name, one in (("daemon", daemon), ("worker", worker))}
 
+    assert next(one["Lab"] for one in logs["daemon"] if "DaemonHeartbeat" in one) == away.names.prefix
+    attempts = {one["experiment"] for one in logs["worker"] if one.get("event") == "attempt begins"}
+    assert attempts == {one["experiment"] for one in logs["worker"] if one.get("event") == "attempt ended"}
     experiments = away.told("experiments", "list")["experiments"]
     explored = [one for one in experiments if one["purpose"] == "explore"]
     assert len(explored) == 1
     assert {one["state"] for one in experiments} == {"finished"}
+    assert {one["id"] for one in experiments} == attempts
     assert all(one["outcome"]["scores"]["mean"]["psnr_y_db"] > 20 for one in explored)
     status = away.told("status")
     assert status["backend"] == f"aws:{away.names.prefix}"
@@ -84,6 +93,11 @@ def test_a_laboratory_on_an_account_runs_from_footage_to_report(away: Away, acco
     assert away.told("report")["text"] == text
     assert away.told("doctor")["well"]
     assert Path(away("report", "--html").strip()).read_text().startswith("<!doctype html>")
+
+
+def logged(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    assert process.stderr is not None
+    return [json.loads(line) for line in process.stderr.read().splitlines()]
 
 
 def test_one_command_runs_a_laboratory_on_an_account_and_all_others_answer_there(away: Away) -> None:
