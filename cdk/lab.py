@@ -66,7 +66,7 @@ def _queue(scope: Construct, names: Names, job_class: str, dead: aws_sqs.Queue) 
 
 def _orchestrator(scope: Construct, names: Names, network: Network) -> str:
     machine = Machine(scope, "Orchestrator", Kind(
-        role="orchestrator", command=f"orchestrate --backend aws:{names.prefix} --wait", set="core",
+        role="orchestrator", command=f"orchestrate --backend aws:{names.prefix} --wait --standing", set="core",
         image=UBUNTU.format("arm64"), volume_gib=ORCHESTRATOR_DISK_GIB, restart="always"),
         names, network.closed, powers.to_send(names, JOB_CLASSES))
     group = aws_autoscaling.AutoScalingGroup(

@@ -9,6 +9,7 @@ import typer
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, new_op, open_lab
 from cli.watch import daemon_line
 from lab.backend import Backend
+from lab.control import Control
 
 NOBODY = "no daemon runs here; {}"
 
@@ -25,7 +26,8 @@ def resume(backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -
     """Take back a pause."""
     lab = open_lab(backend)
     control = lab.ledger.office.set_control(paused=False, op_id=new_op("resume"))
-    _answer(lab, control, json, "going on", "`aether run` starts one")
+    _answer(lab, control, json, "going on", "the orchestrator begins a run" if lab.folder is None else
+            "`aether run` starts one")
 
 
 def stop(backend: BackendOption = DEFAULT_BACKEND,
@@ -38,9 +40,11 @@ def stop(backend: BackendOption = DEFAULT_BACKEND,
             "the run ends once what runs has ended; `aether stop --now` hands it back", "there is nothing to stop")
 
 
-def _answer(lab: Backend, control: object, json: bool, done: str, alone: str) -> None:
+def _answer(lab: Backend, control: Control, json: bool, done: str, alone: str) -> None:
     if json:
         emit(control)
         return
+    if control.held:
+        done = alone = f"the budget guard holds the lab, since {control.held}; `aether budget override` lets it go on"
     absent = daemon_line(lab.ledger.office.lease()).state == "absent"
     console().print(NOBODY.format(alone) if absent else done, markup=False, soft_wrap=True)

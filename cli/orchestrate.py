@@ -20,6 +20,8 @@ def orchestrate(
     backend: BackendOption = DEFAULT_BACKEND,
     seed: Annotated[int | None, typer.Option(help="The same proposals each time, whatever happens on the way.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another daemon to fall silent.")] = False,
+    standing: Annotated[bool, typer.Option("--standing", help="Stay when the run has ended, and go on at a person's "
+                                                              "next word or with the next month.")] = False,
     parent: ParentOption = 0,
 ) -> None:
     """Run the daemon alone, under the settings in force (`aether settings push`). Workers run elsewhere."""
@@ -30,7 +32,7 @@ def orchestrate(
     opened = open_lab(backend)
     settings = settings_in_force(opened, opened.ledger.office.control().settings)
     _greet(f"the daemon of {opened.address}; `aether work` adds workers, Ctrl-C ends it")
-    typer.echo(serve(backend, settings, seed=seed, wait=wait))
+    typer.echo(serve(backend, settings, seed=seed, wait=wait, standing=standing))
 
 
 def work(

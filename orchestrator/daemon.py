@@ -66,6 +66,11 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     journal: Journal | None = None
 
 
+def signal_op(epoch: int, signal: int) -> str:
+    """Under which a daemon writes that it was told to go."""
+    return f"signal.{epoch}.{signal}"
+
+
 class Daemon:
     """See the module. `why` says what ended the run; `lost` is set when another daemon has taken over; `beats` counts
     the heartbeats that the ledger has taken."""
@@ -197,7 +202,7 @@ class Daemon:
     def _round(self) -> float:
         self._beat()
         if self._signal:
-            self._ledger.office.set_control(stop="now", op_id=f"signal.{self._epoch}.{self._signal}")
+            self._ledger.office.set_control(stop="now", op_id=signal_op(self._epoch, self._signal))
             self._signal = 0
         if self._follow():  # never decide on an old picture
             return 0.0

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import structlog
+
 from lab.aws.telemetry import telemetry_from
 from lab.backend import Backend, open_backend
 from lab.canonical import canonical_json
@@ -33,9 +35,12 @@ from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
 from orchestrator.gauges import Gauges
 from orchestrator.planner import clip_sets
 from orchestrator.proposer import ProposerProcess
+from orchestrator.rest import Rest
 
+log = structlog.get_logger("orchestrator")
 JOURNAL = "journal.jsonl"
 TICK_S, TICK_FOR_MONEY_S = 0.2, 1.0  # between two rounds: of one machine, and where each look is paid for
+REST_S = 5.0  # between two looks for a person's next word, each one small read
 STUDY = "study-seed"  # the store's pointer to where this lab's designers start
 
 
@@ -55,8 +60,10 @@ class ReporterProcess:
         return self._child is not None and self._child.poll() is None
 
 
-def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bool = False) -> str:
+def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bool = False,
+          standing: bool = False) -> str:
     """Run the lab until it is done; gives why it ended. SIGTERM and SIGINT drain it (a second one leaves at once).
+    Where it is `standing`, it rests then until a person asks for more, or a new month begins, and goes on.
 
     Raises LabHeld where another daemon holds it, and whatever opening the backend raises.
     """
@@ -64,24 +71,57 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
     require_metrics(settings, track)
     backend = probed(open_backend(address), probe, clock)
     with _only_one_here(backend) as proof:
-        daemon = Daemon(_config(backend, seed, wait, proof), settings, Surroundings(
-            backend=backend, track=track, proposer=ProposerProcess(),
-            reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
-            journal=_journal(backend, probe)))
         signals, telemetry = _signals(), telemetry_from(os.environ, address, sys.stderr, clock.wall)
-        gauges = Gauges(telemetry, backend, clock) if telemetry is not None else None
-        while not daemon.over:
-            pause_s = daemon.step()
-            if gauges is not None:
-                gauges.look(daemon)
-            time.sleep(pause_s)
-            if signals and not daemon.epoch:
+        while True:
+            gauges = Gauges(telemetry, backend, clock) if telemetry is not None else None
+            if standing and not _rested(Rest(backend.ledger), signals, gauges):
+                return "told to go while it rested"
+            daemon = Daemon(_config(backend, seed, wait, proof), settings, Surroundings(
+                backend=backend, track=track, proposer=ProposerProcess(),
+                reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
+                journal=_journal(backend, probe)))
+            told = _lived(daemon, signals, gauges)
+            if not daemon.epoch:
                 return "told to go before it held the lab"
-            if signals:
-                daemon.stop_now(signals.pop())
-    if daemon.lost:
-        raise LabHeld(f"another daemon has taken over this lab: {daemon.lost}")
-    return daemon.why
+            if daemon.lost:
+                raise LabHeld(f"another daemon has taken over this lab: {daemon.lost}")
+            if told or not standing:
+                return daemon.why
+            log.info("the run has ended", why=daemon.why)
+
+
+def _lived(daemon: Daemon, signals: list[int], gauges: Gauges | None) -> bool:
+    """Steps it until it is over, or gone before it held the lab; whether a signal told it to go."""
+    told = False
+    while not daemon.over:
+        pause_s = daemon.step()
+        if gauges is not None:
+            gauges.look(daemon)
+        time.sleep(pause_s)
+        if signals and not daemon.epoch:
+            return True
+        if signals:
+            told = True
+            daemon.stop_now(signals.pop())
+    return told
+
+
+def _rested(rest: Rest, signals: list[int], gauges: Gauges | None) -> bool:
+    """Waits for as long as the lab rests; false where a signal says to go meanwhile."""
+    said = False
+    while not signals:
+        try:
+            if not rest.lasts(time.time()):
+                return True
+            if not said:
+                log.info("the lab rests until a person's next word, or the next month")
+            said = True
+        except Unavailable as error:
+            log.warning("backend unavailable", error=str(error))
+        if gauges is not None:
+            gauges.rest()
+        time.sleep(REST_S)
+    return False
 
 
 def _journal(backend: Backend, probe: Probe) -> Journal | None:
