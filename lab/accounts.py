@@ -12,11 +12,12 @@ from lab import guards
 from lab.clock import Clock
 from lab.errors import NotFound
 from lab.experiment import Experiment
-from lab.money import Budget, Entry, Microusd, Reservation
+from lab.money import Bill, Budget, Entry, Microusd, Reservation
 from lab.office import require_epoch
 from lab.table import Table
 from lab.transaction import Transaction, Transactor
 
+BILL = ("bill", "latest")
 What = Literal["attempt", "overhead", "model"]
 T = TypeVar("T")
 
@@ -72,6 +73,22 @@ class Accounts:
             self._book(t, reservation, entry)
             return entry
         return self._transactor.run("settle", key, op_id, decide, Entry)
+
+    def note_bill(self, bill: Bill, *, epoch: int, op_id: str) -> float:
+        """What the account was billed, in place of what was told before; gives when it was asked. One that could not be
+        read leaves the older figures, and says why."""
+        def decide(t: Transaction) -> float:
+            require_epoch(t, epoch)
+            old = t.read(*BILL, Bill)
+            kept = old if old is not None and bill.why else bill
+            t.put(*BILL, replace(kept, at=bill.at, why=bill.why))
+            return bill.at
+        return self._transactor.run("note_bill", bill.end, op_id, decide, float)
+
+    def bill(self) -> Bill | None:
+        """The last that was told."""
+        record = self._table.get(*BILL)
+        return msgspec.json.decode(record.body, type=Bill) if record else None
 
     def balance(self, id: str) -> Budget | None:
         record = self._table.get("budget", id)

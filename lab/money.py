@@ -54,6 +54,21 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
 
 
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account was billed from the day `first` to before the day `end` (UTC): by its own services, without
+    what carries no tag of the lab. `why` says what kept it from being read."""
+
+    first: str
+    end: str
+    at: float = 0.0
+    by_service: dict[str, Microusd] = {}
+    why: str = ""
+
+    @property
+    def billed(self) -> Microusd:
+        return sum(self.by_service.values())
+
+
 def usd(amount: Microusd) -> str:
     """For people: $1.23, with more digits while the amount is small; -$1.23 where it is lacking."""
     dollars, sign = abs(amount) / 1_000_000, "-" if amount < 0 else ""

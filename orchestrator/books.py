@@ -1,43 +1,62 @@
 """The daemon's bookkeeping: money is reserved before it can be spent, and each reservation settled once.
 
 What an attempt may cost at most is taken when it is dispatched; what it used is booked when it ended, or when it is
-known that it never began. The orchestrator itself is paid by the hour, ahead.
+known that it never began. The house (the orchestrator, what is stored, machines without work) is paid by the hour,
+ahead, and anew when more machines come. On an account the market tells what machines cost; elsewhere the settings do.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from lab.clock import Clock, month_key
 from lab.errors import OverBudget, Refused, Stale
-from lab.experiment import Experiment
+from lab.experiment import Attempt, Experiment
 from lab.ledger import Ledger
-from lab.money import Level, cost_of, price_of, to_micro
+from lab.market import House, Market
+from lab.money import Level, Reservation, cost_of, price_of, to_micro
 from lab.settings import Settings
-from orchestrator.budgeting import expected, overhead_cost, upper_bound_s, used_s, worst_level
+from orchestrator.budgeting import expected, upper_bound_s, used_s, worst_level
+from orchestrator.meter import Meter
 from orchestrator.view import View
 
-HOUR_S = 3600.0
+HOUR_S, DAY_S = 3600.0, 86400.0
+LIVED_S = 600.0  # before the account's bill is asked for: a daemon that keeps dying would pay for each asking
 
 log = structlog.get_logger("books")
+
+
+@dataclass
+class Hour:
+    """The house's, as it is paid: its reservation, when it was taken, the rate that it bears, and what it has used."""
+
+    key: str
+    since: float
+    bound_usd_h: float
+    meter: Meter
 
 
 class Books:
     """See the module. `starved` is true while a reservation does not fit."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, epoch: int, run: int) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, epoch: int, run: int, market: Market | None = None) -> None:
         self._ledger, self._clock, self._epoch, self._run = ledger, clock, epoch, run
-        self._overhead: tuple[str, float] | None = None  # its reservation, and when it was taken
-        self._overheads = 0
+        self._market = market
+        self._trouble: tuple[str, ...] = ()  # that was said
+        self._began = clock.monotonic()
+        self._billed_at: float | None = None  # when the account's bill was last asked for, as far as we have looked
+        self._hour: Hour | None = None
+        self._hours = 0
         self.starved = False
 
     # ------------------------------------------------------------------ attempts
 
     def reserve(self, experiment: Experiment, view: View, settings: Settings) -> bool:
         """Take the upper bound of the next attempt; false if it does not fit."""
-        price, terms = price_of(settings.prices.by_class(), experiment.spec.job_class), settings.limits.terms()
+        price, terms = self._bound_usd_h(experiment.spec.job_class, settings), settings.limits.terms()
         amount = cost_of(upper_bound_s(view.track, experiment, terms), price)
         try:
             self._ledger.reserve(experiment.id, amount, self._opened(view, settings), price_usd_h=price, terms=terms,
@@ -59,7 +78,8 @@ class Books:
                 id, attempt = view.used[key]
                 beat = self._ledger.beat_of(id, attempt.fence)
                 seconds = used_s(attempt, id in view.cancelled, beat.used_s if beat else 0.0, settings)
-                self._settle(view, key, cost_of(seconds, reservation.price_usd_h), seconds)
+                price = self._usd_h(attempt, reservation)
+                self._settle(view, key, cost_of(seconds, price), seconds, price)
             elif reservation.experiment in view.ended:
                 self._settle(view, key, 0, 0.0)
 
@@ -74,52 +94,97 @@ class Books:
                 except Refused:  # a worker claimed it a moment ago; it will end like the others
                     continue
 
+    def _bound_usd_h(self, job_class: str, settings: Settings) -> float:
+        if self._market is not None:
+            return self._market.bound_usd_h(job_class)
+        return price_of(settings.prices.by_class(), job_class)
+
+    def _usd_h(self, attempt: Attempt, reservation: Reservation) -> float:
+        """What an hour of the very machine costs; what was reserved, where that is not known."""
+        known = self._market.usd_h(attempt.machine) if self._market is not None and attempt.machine else None
+        return known or reservation.price_usd_h
+
     # ------------------------------------------------------------------ the house itself
 
     def pay_overhead(self, view: View, settings: Settings) -> None:
-        """An hour of the orchestrator, reserved ahead. The hour has one key until it is known to be ours, so that a
-        lost reply is asked for again and not taken for another's."""
-        if self._overhead is not None and self._clock.monotonic() - self._overhead[1] < HOUR_S:
-            return
-        self.settle_overhead(view, settings)
-        key, price = f"overhead.{self._epoch}.{self._overheads + 1}", settings.prices.overhead_usd_h
+        """An hour of the house, reserved ahead. The hour has one key until it is known to be ours, so that a lost reply
+        is asked for again and not taken for another's. It ends early where more machines came than it bears."""
+        now, house = self._clock.monotonic(), self._house(settings)
+        usd_h = house.usd_h({e.attempts[-1].machine.id for e in view.running() if e.attempts[-1].machine is not None})
+        if self._hour is not None:
+            self._hour.meter.see(now, usd_h)
+            if now - self._hour.since < HOUR_S and house.bound_usd_h <= self._hour.bound_usd_h:
+                return
+        self.settle_overhead(view)
+        key, bound = f"overhead.{self._epoch}.{self._hours + 1}", house.bound_usd_h
         self._settle_left_open(view, settings, key)
         try:
-            self._ledger.accounts.reserve_overhead(key, overhead_cost(settings, HOUR_S), self._opened(view, settings),
-                                                   price_usd_h=price, epoch=self._epoch, op_id=f"reserve.{key}")
+            self._ledger.accounts.reserve_overhead(key, cost_of(HOUR_S, bound), self._opened(view, settings),
+                                                   price_usd_h=bound, epoch=self._epoch, op_id=f"reserve.{key}")
         except OverBudget:
             self.starved = True
             return
-        self._overheads += 1
-        self._overhead = (key, self._clock.monotonic())
+        self._hours += 1
+        self._hour = Hour(key, self._clock.monotonic(), bound, Meter(self._clock.monotonic(), usd_h))
 
     def paid(self) -> dict[str, Any]:
         """What a heartbeat tells of the hour that is paid, for whoever has to settle it if we die."""
-        if self._overhead is None:
+        if self._hour is None:
             return {}
-        return {"overhead": self._overhead[0], "overhead_s": self._clock.monotonic() - self._overhead[1]}
+        now = self._clock.monotonic()
+        return {"overhead": self._hour.key, "overhead_s": now - self._hour.since,
+                "overhead_microusd": self._hour.meter.microusd(now)}
 
-    def settle_overhead(self, view: View, settings: Settings) -> None:
+    def settle_overhead(self, view: View) -> None:
         """Book the part of the hour that was used."""
-        if self._overhead is None:
+        if self._hour is None:
             return
-        key, since = self._overhead
-        seconds = min(self._clock.monotonic() - since, HOUR_S)
-        self._settle(view, key, overhead_cost(settings, seconds), seconds)
-        self._overhead = None
+        now, hour = self._clock.monotonic(), self._hour
+        self._settle(view, hour.key, hour.meter.microusd(now), min(now - hour.since, HOUR_S))
+        self._hour = None
+
+    def _house(self, settings: Settings) -> House:
+        """What could not be looked at is said once."""
+        if self._market is None:
+            return House(fixed_usd_h=settings.prices.overhead_usd_h)
+        trouble = self._market.trouble()
+        for line in trouble:
+            if line not in self._trouble:
+                log.warning("the account's prices", why=line)
+        self._trouble = trouble
+        return self._market.house()
 
     def _settle_left_open(self, view: View, settings: Settings, own: str) -> None:
         """Of the hours of daemons that died: up to their last sign, and a lease that ran out."""
         for key, reservation in list(view.unsettled.items()):
             if reservation.what == "overhead" and key != own:
-                seconds = min(self._lived_s(key) + settings.limits.lease_s + settings.limits.grace_s, HOUR_S)
-                self._settle(view, key, cost_of(seconds, reservation.price_usd_h), seconds)
+                told, silent_s = self._told(key), settings.limits.lease_s + settings.limits.grace_s
+                lived_s, price = float(told.get("overhead_s", 0.0)), reservation.price_usd_h
+                amount = int(told.get("overhead_microusd", cost_of(lived_s, price))) + cost_of(silent_s, price)
+                self._settle(view, key, amount, min(lived_s + silent_s, HOUR_S))
 
-    def _lived_s(self, key: str) -> float:
-        """How far into the hour of this reservation its daemon said that it was."""
+    def _told(self, key: str) -> dict[str, Any]:
+        """What its daemon last said of the hour of this reservation."""
         sign = self._ledger.office.daemon_sign(int(key.split(".")[1]))
-        told = sign.progress if sign else {}
-        return float(told["overhead_s"]) if told.get("overhead") == key else 0.0
+        return sign.progress if sign is not None and sign.progress.get("overhead") == key else {}
+
+    # ------------------------------------------------------------------ what the account says
+
+    def reconcile(self) -> None:
+        """Once a day, what the account was billed, for the report to hold against what was booked."""
+        if self._market is None or self._clock.monotonic() - self._began < LIVED_S:
+            return
+        accounts, wall = self._ledger.accounts, self._clock.wall()
+        if (found := self._market.bill()) is not None:
+            accounts.note_bill(found, epoch=self._epoch, op_id=f"bill.{self._epoch}.{found.at:.0f}")
+            if found.why:
+                log.warning("the account's bill could not be read", why=found.why)
+        if self._billed_at is None:
+            known = accounts.bill()
+            self._billed_at = known.at if known is not None else 0.0
+        if wall - self._billed_at >= DAY_S:
+            self._market.ask_bill(wall)
+            self._billed_at = wall
 
     def level(self, view: View, settings: Settings) -> Level:
         """The worst level of the budgets in force, from what is spent and what running work will probably cost."""
@@ -127,8 +192,9 @@ class Books:
         budgets = [view.budgets[id] for id in self._in_force(settings) if id in view.budgets]
         return worst_level(budgets, expected(view.running(), view.recent_costs, reserved))
 
-    def _settle(self, view: View, key: str, amount: int, seconds: float) -> None:
-        self._ledger.accounts.settle(key, amount, used_s=seconds, epoch=self._epoch, op_id=f"settle.{key}")
+    def _settle(self, view: View, key: str, amount: int, seconds: float, price_usd_h: float = 0.0) -> None:
+        self._ledger.accounts.settle(key, amount, used_s=seconds, price_usd_h=price_usd_h, epoch=self._epoch,
+                                     op_id=f"settle.{key}")
         view.unsettled.pop(key, None)  # the change says so too, a round later
         self.starved = False
 

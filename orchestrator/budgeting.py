@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lab.experiment import Attempt, Experiment, Terms
-from lab.money import Level, Microusd, cost_of, expected_cost
+from lab.money import Level, Microusd, expected_cost
 from lab.money import worst_level as worst_level
 from lab.settings import Settings
 from lab.track import Track
@@ -40,7 +40,3 @@ def expected(running: Sequence[Experiment], recent: Sequence[Microusd], reserved
 def training_stops(level: Level, override: bool) -> bool:
     """From HIGH on nothing new is trained, unless a person has said that the levels do not count."""
     return level in ("high", "critical") and not override
-
-
-def overhead_cost(settings: Settings, seconds: float) -> Microusd:
-    return cost_of(seconds, settings.prices.overhead_usd_h)

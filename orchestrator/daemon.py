@@ -20,6 +20,7 @@ from lab.control import Run
 from lab.errors import AetherError, Duplicate, LabHeld, NotFound, Refused, SettingsError, Stale, Unavailable
 from lab.experiment import Ending, Experiment
 from lab.local.journal import Journal
+from lab.market import Market
 from lab.settings import Settings, goals_of, require_metrics
 from lab.track import Track
 from orchestrator.books import Books
@@ -64,6 +65,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     parse: Callable[[str], Settings]
     journal: Journal | None = None
+    market: Market | None = None  # of what machines cost; without one the settings say it
 
 
 def signal_op(epoch: int, signal: int) -> str:
@@ -178,7 +180,7 @@ class Daemon:
         """What belongs to this run alone."""
         self._run = self._ledger.office.begin_run(len(self._view.explored), epoch=self._epoch,
                                                   op_id=f"begin.{self._epoch}")
-        self._books = Books(self._ledger, self._around.clock, self._epoch, self._run.key)
+        self._books = Books(self._ledger, self._around.clock, self._epoch, self._run.key, self._around.market)
         self._post = Post(self._backend, self._around.reporter, self._around.clock)
         self._look_back()
         if self._around.journal is not None:
@@ -210,6 +212,7 @@ class Daemon:
         self._end_silent_leases()
         if self.stage != "done":
             self._books.pay_overhead(self._view, self._settings)
+            self._books.reconcile()
             self._advance()
         if self.stage in ("explore", "confirm") and not (self._view.control.paused or self._view.control.held):
             self._call_off()
@@ -477,7 +480,7 @@ class Daemon:
         waited = self._now() - (self._done_at or 0.0)
         if not self._post.idle and waited < LAST_REPORT_S:
             return self._config.tick_s
-        self._books.settle_overhead(self._view, self._settings)
+        self._books.settle_overhead(self._view)
         self._catch_up()
         self._ledger.office.leave_lease(self._epoch, op_id=f"leave.{self._epoch}")
         self._catch_up()  # so that the journal of a lab at rest is complete

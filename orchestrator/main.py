@@ -28,6 +28,7 @@ from lab.clock import SystemClock
 from lab.errors import Damaged, LabHeld, Unavailable
 from lab.files import SystemFiles
 from lab.local.journal import Journal, newest
+from lab.market import open_market
 from lab.probe import Probe, from_environment, probed, told
 from lab.settings import Settings, parse, require_metrics
 from lab.track import load_track
@@ -71,6 +72,7 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
     require_metrics(settings, track)
     backend = probed(open_backend(address), probe, clock)
     with _only_one_here(backend) as proof:
+        market = open_market(address)
         signals, telemetry = _signals(), telemetry_from(os.environ, address, sys.stderr, clock.wall)
         while True:
             gauges = Gauges(telemetry, backend, clock) if telemetry is not None else None
@@ -79,7 +81,7 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
             daemon = Daemon(_config(backend, seed, wait, proof), settings, Surroundings(
                 backend=backend, track=track, proposer=ProposerProcess(),
                 reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
-                journal=_journal(backend, probe)))
+                journal=_journal(backend, probe), market=market))
             told = _lived(daemon, signals, gauges)
             if not daemon.epoch:
                 return "told to go before it held the lab"

@@ -71,3 +71,13 @@ def cloudformation(**where: Any) -> Any:
 def quotas(**where: Any) -> Any:
     with plain_errors("Service Quotas"):
         return boto3.client("service-quotas", config=PATIENT, **where)
+
+
+def cloudwatch(**where: Any) -> Any:
+    with plain_errors("CloudWatch"):
+        return boto3.client("cloudwatch", config=PATIENT, **where)
+
+
+def cost_explorer(**where: Any) -> Any:
+    with plain_errors("Cost Explorer"):
+        return boto3.client("ce", config=PATIENT, **where)

@@ -10,6 +10,7 @@ from lab.local.mailbox import FileMailbox
 from lab.local.queue import SqliteQueue
 from lab.local.store import FileStore
 from lab.local.table import SqliteTable
+from lab.market import Market
 from lab.settings import Settings, parse
 from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
@@ -45,8 +46,8 @@ class NotingReporter:
 class House:
     """See the module."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, folder: Path, settings: Settings, market: Market | None = None) -> None:
+        self._settings, self._market = settings, market
         self.clock, self.reporter = Time(), NotingReporter()
         table = SqliteTable(":memory:")
         self.backend = Backend(address="local:test", ledger=Ledger(table, self.clock), folder=folder,
@@ -62,7 +63,7 @@ class House:
         proof = (lease.epoch, office.daemon_beat(lease.epoch)) if lease else None
         return Daemon(DaemonConfig(holder=f"d{self._count}", observed=proof), self._settings, Surroundings(
             backend=self.backend, track=TRACK, proposer=InlineProposer(), reporter=self.reporter,
-            clips=ClipSets("1" * 64, "2" * 64), clock=self.clock, parse=parse))
+            clips=ClipSets("1" * 64, "2" * 64), clock=self.clock, parse=parse, market=self._market))
 
     def lives(self, daemon: Daemon, minutes: float) -> None:
         until = self.clock.now + 60 * minutes

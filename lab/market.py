@@ -1,0 +1,72 @@
+"""What the machines of an account cost: asked by the daemon, which never waits for an answer.
+
+A lab on one machine has no market; there the settings say what an hour costs (`[prices]`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+import msgspec
+
+from lab.experiment import Machine
+from lab.money import Bill
+
+
+class Rented(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine of a fleet that runs now. `aside_usd_h` (its disk, its address) is paid whether it works or not; an
+    attempt is billed the rest while it has one."""
+
+    id: str
+    usd_h: float
+    bound_usd_h: float  # what `usd_h` may come to at most
+    aside_usd_h: float = 0.0
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to no attempt: the orchestrator and what is stored, and machines that boot or have no work."""
+
+    fixed_usd_h: float
+    rented: tuple[Rented, ...] = ()
+
+    def usd_h(self, busy: Collection[str]) -> float:
+        """While attempts pay for the machines `busy`."""
+        return self.fixed_usd_h + sum(one.aside_usd_h + (0.0 if one.id in busy else one.usd_h) for one in self.rented)
+
+    @property
+    def bound_usd_h(self) -> float:
+        """While none of these machines has work."""
+        return self.fixed_usd_h + sum(one.aside_usd_h + one.bound_usd_h for one in self.rented)
+
+
+class Market(Protocol):
+    """Answers at once, with what was last seen. `trouble` says what could not be looked at lately, a line each."""
+
+    def bound_usd_h(self, job_class: str) -> float:
+        """What an hour of its dearest machine costs at most. Raises Refused where that is not known."""
+        ...
+
+    def usd_h(self, machine: Machine) -> float | None:
+        """What an hour of this very machine costs now; None where nobody knows."""
+        ...
+
+    def house(self) -> House: ...
+
+    def trouble(self) -> tuple[str, ...]: ...
+
+    def ask_bill(self, wall: float) -> None:
+        """Ask for what the account was billed this month. It costs a cent; the answer comes by `bill`, once."""
+        ...
+
+    def bill(self) -> Bill | None: ...
+
+
+def open_market(address: str) -> Market | None:
+    """Of the lab at that address, looking at it from now on; None for a lab that rents nothing. Raises UserError where
+    no prices of its region are known."""
+    scheme, _, rest = address.partition(":")
+    if scheme != "aws":
+        return None
+    from lab.aws.market import open_account
+    return open_account(rest)
