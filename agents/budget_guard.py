@@ -57,7 +57,8 @@ def look(backend: Backend, fleets: Fleets, settings: Settings, maxima: Mapping[s
         worse = level in MAILED and (level != before.level or stops > before.closed)
         log.warning("the budget", at=level, closed=stops, overridden_until=_overridden(control, now),
                     by="the bill" if billed else "the ledger")
-        office.guard(found, held, _told(backend.ledger, settings, found, control, now) if worse else None)
+        office.guard(found, held, _told(backend.ledger, settings, found, control, now) if worse else None,
+                     op_id=f"guard.{found.n}")
     return found
 
 

@@ -52,7 +52,7 @@ def still(status: Status) -> RenderableType:
     """One look, for `aether status`."""
     words = {"running": f"daemon {status.daemon.pid} runs on {status.daemon.host}", "absent": "no daemon runs",
              "elsewhere": f"daemon {status.daemon.pid} on {status.daemon.host} holds it"}[status.daemon.state]
-    words += ", paused" if status.paused else ""
+    words += f", held by the budget guard: {status.held}" if status.held else ", paused" if status.paused else ""
     head = Text.assemble((status.lab, "bold"), "  ", (words, "" if status.daemon.state != "absent" else "yellow"),
                          (f"  settings revision {status.settings or 'none'}", "dim"))
     return Group(head, Text(), *_running(status), Text(), *best_lines(status), *_refuted(status), Text(),
@@ -132,7 +132,7 @@ def _aside(line: GoalLine) -> str:
 
 
 def _head(status: Status, run: RunLine) -> Text:
-    words = run.ending or ("paused" if status.paused else "")
+    words = run.ending or ("held by the budget guard" if status.held else "paused" if status.paused else "")
     limits = [f"{seconds(run.elapsed_s)} of {run.minutes:g} min" if run.minutes else seconds(run.elapsed_s)]
     limits += [f"{run.done} of {count(run.experiments, 'experiment')}"] if run.experiments else []
     return Text.assemble(("Aether ", "bold"), (status.lab, "bold cyan"), "   ", "   ".join(limits),

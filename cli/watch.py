@@ -88,6 +88,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     lab: str
     backend: str
     daemon: DaemonLine
+    held: str  # why the budget guard lets nothing new begin; empty where it does
     paused: bool
     stopping: str
     override_until: float  # wall clock; 0 where the levels of the budget count
@@ -127,7 +128,7 @@ class Watch:
         ahead, believed = leader(view), champion(view)
         return Status(
             lab=self.settings.lab.name, backend=self.backend.address, daemon=daemon_line(self.ledger.office.lease()),
-            paused=control.paused, stopping=control.stop,
+            held=control.held, paused=control.paused, stopping=control.stop,
             override_until=control.override_until if control.override_until > now else 0.0,
             settings=control.settings, change=view.change,
             experiments=view.count, states=self._states(), outcomes=dict(view.outcomes), running=self._running(),

@@ -158,9 +158,9 @@ class Office:
         record = self._table.get(*GUARD)
         return msgspec.json.decode(record.body, type=Guarded) if record else Guarded()
 
-    def guard(self, found: Guarded, held: str, told: Report | None) -> int:
+    def guard(self, found: Guarded, held: str, told: Report | None, *, op_id: str) -> int:
         """What the guard found that is new, whether it holds the lab, and the word of it for the outbox, in one; gives
-        its number. The number is the op_id too: of two guards that find the same change, one writes it."""
+        its number. Of two guards that find the same change, one writes it: the op_id is made of the number."""
         def decide(t: Transaction) -> int:
             t.read(*GUARD, Guarded)
             t.put(*GUARD, found)
@@ -171,7 +171,7 @@ class Office:
                 guards.check_new_report(t.read("report", told.key, Report) is not None, told.key)
                 t.put("report", told.key, told, tag="waiting")
             return found.n
-        return self._transactor.run("guard", found.level, f"guard.{found.n}", decide, int)
+        return self._transactor.run("guard", found.level, op_id, decide, int)
 
     # ------------------------------------------------------------------ the outbox
 

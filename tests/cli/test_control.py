@@ -13,6 +13,7 @@ import pytest
 from cli.budget import money
 from cli.settings import changes
 from lab.backend import Backend, open_backend
+from lab.control import Guarded
 from lab.money import Entry
 from lab.settings import Settings, parse
 
@@ -131,3 +132,11 @@ def test_init_writes_a_file_that_is_every_default_and_never_over_another(
     said("init", "--force")
     said("init", "elsewhere")
     assert (tmp_path / "elsewhere/aether.toml").exists()
+
+
+def test_a_hold_of_the_budget_guard_is_seen_and_a_person_is_told_what_lifts_it(lab: Path, said: Said) -> None:
+    here().ledger.office.guard(Guarded(n=1, level="critical", closed=True), "the budget is at 95 %", None,
+                               op_id="guard.1")
+    assert json.loads(said("status", "--json"))["held"] == "the budget is at 95 %"
+    assert "held by the budget guard: the budget is at 95 %" in said("status")
+    assert "aether budget override" in said("resume")

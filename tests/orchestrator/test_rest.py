@@ -44,7 +44,8 @@ def test_after_the_end_of_its_run_it_rests_whatever_is_written_that_is_no_person
     office = house.backend.ledger.office
     for nth in range(PAGE + 5):
         office.post_report(Report(key=f"k{nth:02d}", subject="s", text="t"), op_id=f"post{nth}")
-    office.guard(Guarded(n=1, level="critical", closed=True), "the budget is at 95 %", None)
+    office.guard(Guarded(n=1, level="critical", closed=True), "the budget is at 95 %", None,
+                 op_id="guard.1")
     assert rests(house)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab.control import Idea, Report
+from lab.control import Guarded, Idea, Report
 from lab.errors import Refused, Unavailable, WrongState
 from lab.experiment import Checkpoint
 from support.laboratory import BUDGET, SUCCESS, USD, Laboratory, experiment
@@ -113,17 +113,24 @@ def delivered(lab: Laboratory) -> Call:
     return lambda op: lab.office.delivered("2026-11-23T05", op_id=op)
 
 
+def guard(lab: Laboratory) -> Call:
+    told = Report(key="guard-000001", subject="s", text="t")
+    found = Guarded(n=1, level="critical", closed=True)
+    return lambda op: lab.office.guard(found, "no money", told, op_id=op)
+
+
 CALLS = [propose, approve, reserve, claim, checkpointed, finish, release, bury, cancel, settle, reserve_overhead,
-         set_cap, take_lease, leave_lease, push_settings, set_control, add_idea, take_idea, post_report, delivered]
+         set_cap, take_lease, leave_lease, push_settings, set_control, add_idea, take_idea, post_report, delivered,
+         guard]
 # Without a session the table cannot lock out a commit that lands late: on a local database it cannot happen.
 REFUSED_BY_ITSELF = [propose, approve, reserve, claim, finish, release, bury, cancel, settle, reserve_overhead,
-                     take_lease, leave_lease, post_report]
+                     take_lease, leave_lease, post_report, guard]
 
 
 def state(lab: Laboratory) -> dict[tuple[str, str], bytes]:
     """Everything that the ledger holds, but for the log of changes."""
     kinds = ("experiment", "fingerprint", "budget", "reservation", "entry", "daemon", "control", "settings", "idea",
-             "report", "op")
+             "report", "guard", "op")
     return {(kind, record.id): record.body for kind in kinds for record in lab.table.page(kind)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.control import Control, Idea, Report
+from lab.control import Control, Guarded, Idea, Report
 from lab.errors import LabHeld, Stale, WrongState
 from support.laboratory import Laboratory
 
@@ -111,3 +111,31 @@ def test_a_report_waits_until_it_is_delivered(lab: Laboratory) -> None:
     assert [kept.key[-2:] for kept in lab.office.reports(waiting=True)] == ["06", "07"]
     assert [(kept.key[-2:], kept.delivered) for kept in lab.office.reports()] == [
         ("07", False), ("06", False), ("05", True)]
+
+
+def test_the_guards_word_stands_beside_a_persons_and_each_is_taken_back_by_itself(lab: Laboratory) -> None:
+    lab.office.set_control(paused=True, op_id=lab.op())
+    assert lab.office.guarded() == Guarded()
+    found = Guarded(n=1, level="critical", closed=True)
+    assert lab.office.guard(found, "the money is gone", Report(key="guard-000001", subject="s", text="t"),
+                            op_id="guard.1") == 1
+    assert (lab.office.guarded(), lab.office.control()) == (found, Control(held="the money is gone", paused=True))
+    assert [report.key for report in lab.office.reports(waiting=True)] == ["guard-000001"]
+    lab.office.set_control(paused=False, op_id=lab.op())
+    assert lab.office.control().held
+    lab.office.guard(Guarded(n=2), "", None, op_id="guard.2")
+    assert (lab.office.guarded(), lab.office.control()) == (Guarded(n=2), Control())
+
+
+def test_of_two_guards_that_find_the_same_change_one_writes_it(lab: Laboratory) -> None:
+    for level in ("critical", "high"):
+        assert lab.office.guard(Guarded(n=1, level=level), "", None, op_id="guard.1") == 1  # type: ignore[arg-type]
+    assert lab.office.guarded().level == "critical"
+
+
+def test_a_report_is_found_by_its_key(lab: Laboratory) -> None:
+    lab.office.post_report(Report(key="2026-11-23T05", subject="s", text="t"), op_id=lab.op())
+    found = lab.office.report("2026-11-23T05")
+    assert found is not None
+    assert found.subject == "s"
+    assert lab.office.report("2026-11-23T06") is None
