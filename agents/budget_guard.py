@@ -15,13 +15,13 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from agents.spending import level_now
+from agents.spending import in_force, level_of_all
 from agents.words import moment
 from lab.backend import Backend
 from lab.clock import month_key
 from lab.control import Control, Guarded, Report
 from lab.ledger import Ledger
-from lab.money import LEVELS, Level, usd
+from lab.money import LEVELS, SEVERITY, Level, usd
 from lab.settings import Settings
 
 PASSES, PAUSE_S = 16, 15.0  # looks at fleets that are to end, within one call: longer than their hook waits
@@ -46,18 +46,23 @@ def look(backend: Backend, fleets: Fleets, settings: Settings, maxima: Mapping[s
     `maxima` are what the fleets get back. Raises Unavailable: then it is to be called again."""
     office, month = backend.ledger.office, month_key(now)
     before, control = office.guarded(), office.control()
+    budgets = in_force(backend.ledger, settings, now)
+    caps = ", ".join(f"{budget.id} {usd(budget.cap)}" for budget in budgets)
+    same = caps == before.caps
     billed = month if bill or before.billed == month else ""
-    level: Level = "critical" if billed else level_now(backend.ledger, settings, now)
+    # What closed a lab ends its work, and so the cost that was expected: that alone must not open it again.
+    level: Level = "critical" if billed or (same and before.closed) else level_of_all(backend.ledger, budgets)
     stops = level == "critical" and control.override_until <= now
+    told: Level = before.told if same else "ok"
+    mails = level in MAILED and (SEVERITY.index(level) > SEVERITY.index(told) or stops > before.closed)
+    found = Guarded(n=before.n + 1, level=level, caps=caps, told=level if mails else told, billed=billed, closed=stops)
+    held = (BY_BILL if billed else BY_LEDGER) if stops else ""
     if before.closed and not stops:
         fleets.open(maxima)
-    found = Guarded(n=before.n + 1, level=level, billed=billed, closed=stops)
-    held = (BY_BILL if billed else BY_LEDGER) if stops else ""
     if msgspec.structs.replace(found, n=before.n) != before or held != control.held:
-        worse = level in MAILED and (level != before.level or stops > before.closed)
         log.warning("the budget", at=level, closed=stops, overridden_until=_overridden(control, now),
                     by="the bill" if billed else "the ledger")
-        office.guard(found, held, _told(backend.ledger, settings, found, control, now) if worse else None,
+        office.guard(found, held, _told(backend.ledger, settings, found, control, now) if mails else None,
                      op_id=f"guard.{found.n}")
     return found
 

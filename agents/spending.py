@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from agents.data import BudgetLine, Money
@@ -33,14 +34,18 @@ def spending(ledger: Ledger, now: float, running: int) -> Money:
                                for name, budget in _in_force(ledger, month)))
 
 
-def level_now(ledger: Ledger, settings: Settings, now: float) -> Level:
-    """The worst level of the budgets in force, as the daemon finds it, for whoever looks without one."""
+def in_force(ledger: Ledger, settings: Settings, now: float) -> list[Budget]:
+    """The budgets that the daemon goes by: the month's, and that of a run that has one and lives."""
     month, lease = month_key(now), ledger.office.lease()
     ids = [month, f"run-{lease.run}"] if settings.budget.run_usd is not None and lease and lease.holder else [month]
+    return [budget for id in ids if (budget := ledger.accounts.balance(id)) is not None]
+
+
+def level_of_all(ledger: Ledger, budgets: Sequence[Budget]) -> Level:
+    """The worst level of these, as the daemon finds it, for whoever looks without one."""
     running = sum(1 for _ in ledger.all_experiments("running"))
     reserved = sum(r.amount for r in ledger.accounts.open_reservations() if r.what == "attempt")
     recent = [entry.amount for entry in ledger.accounts.latest(RECENT) if entry.what == "attempt" and entry.amount]
-    budgets = [budget for id in ids if (budget := ledger.accounts.balance(id)) is not None]
     return worst_level(budgets, expected_cost(running, recent, reserved))
 
 

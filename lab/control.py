@@ -48,11 +48,14 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Guarded(msgspec.Struct, frozen=True, kw_only=True):
-    """How the budget guard last found the money, so that it tells each change once. `n` counts the changes; `billed`
-    is the month in which AWS's own bill came to the last level; `closed`: the guard keeps the fleets closed."""
+    """How the budget guard last found the money, so that it tells each change once. `n` counts the changes; `caps` are
+    the budgets in force, and `told` the worst level that was mailed under them; `billed` is the month in which AWS's
+    own bill came to the last level; `closed`: the guard keeps the fleets closed."""
 
     n: int = 0
     level: Level = "ok"
+    caps: str = ""
+    told: Level = "ok"
     billed: str = ""
     closed: bool = False
 

@@ -88,11 +88,25 @@ def test_it_tells_each_change_for_the_worse_once_and_writes_nothing_while_nothin
     assert "aether budget override" in last.text
 
 
+def test_a_level_that_comes_and_goes_is_mailed_once(watched: Watched) -> None:
+    watched.spend(80.0)
+    for usd in (6.0, 6.0):
+        id = watched.lab.lab.queue(watched.lab.proposal())
+        key = watched.lab.lab.reserve(id, round(usd * USD))
+        fence = watched.lab.lab.claim(id)
+        assert watched.look()[0] == "high"
+        watched.lab.lab.release(id, fence)
+        watched.lab.lab.settle(key, USD)
+        assert watched.look()[0] == "medium"
+    assert watched.mails() == ["mine: the budget is at 85 %"]
+
+
 def test_at_the_last_level_the_ledger_says_why_nothing_new_begins(watched: Watched) -> None:
     watched.spend(96.0)
     watched.look()
     assert watched.office.control().held == BY_LEDGER
-    assert watched.office.guarded() == Guarded(n=1, level="critical", closed=True)
+    assert watched.office.guarded() == Guarded(n=1, level="critical", caps="2026-11 $100.00", told="critical",
+                                               closed=True)
 
 
 def test_running_work_counts_with_what_it_will_probably_cost(watched: Watched) -> None:
@@ -101,6 +115,20 @@ def test_running_work_counts_with_what_it_will_probably_cost(watched: Watched) -
     watched.lab.lab.reserve(id, 50 * USD)
     watched.lab.lab.claim(id)
     assert watched.look() == ("critical", True)
+
+
+def test_the_end_of_the_work_that_closed_it_opens_nothing(watched: Watched) -> None:
+    """Its expected cost is gone with it; the lab would start, and stop, and start again."""
+    watched.spend(48.0)
+    id = watched.lab.lab.queue(watched.lab.proposal())
+    key = watched.lab.lab.reserve(id, 50 * USD)
+    fence = watched.lab.lab.claim(id)
+    assert watched.look() == ("critical", True)
+    watched.lab.lab.release(id, fence)
+    watched.lab.lab.settle(key, USD)
+    assert watched.look() == ("critical", True)
+    watched.lab.lab.accounts.set_cap(month_key(NOW), 99 * USD, op_id="another cap")
+    assert watched.look() == ("ok", False)
 
 
 @pytest.mark.parametrize("word", ["override", "cap", "month"])
