@@ -68,7 +68,7 @@ def _orchestrator(scope: Construct, names: Names, network: Network) -> str:
     machine = Machine(scope, "Orchestrator", Kind(
         role="orchestrator", command=f"orchestrate --backend aws:{names.prefix} --wait --standing", set="core",
         image=UBUNTU.format("arm64"), volume_gib=ORCHESTRATOR_DISK_GIB, restart="always"),
-        names, network.closed, powers.to_send(names, JOB_CLASSES))
+        names, network.closed, [*powers.to_send(names, JOB_CLASSES), *powers.to_price()])
     group = aws_autoscaling.AutoScalingGroup(
         machine, "Group", auto_scaling_group_name=machine.group_name, vpc=network.vpc, min_capacity=1, max_capacity=1,
         vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PUBLIC),

@@ -26,7 +26,7 @@ WILD = {
     "autoscaling": "AWS puts a random id into a group's ARN before its name; the name is whole.",
     "ec2": "Instances have no names; the condition on the tag of the lab's fleets is what bounds it.",
     "*": "Requests that take no resource: Session Manager's, which open a channel for the instance that calls and no "
-         "other, and the guard's that only look.",
+         "other, and those of the guard and of the orchestrator that only look: at instances, prices, the bill.",
 }
 
 
@@ -54,6 +54,13 @@ def to_retire(names: Names) -> list[aws_iam.PolicyStatement]:
 
 def to_send(names: Names, job_classes: Sequence[str]) -> list[aws_iam.PolicyStatement]:
     return [_may(["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"], _queues(names, job_classes))]
+
+
+def to_price() -> list[aws_iam.PolicyStatement]:
+    """What machines cost, which of them run, how much is stored, and what was billed; these requests take no
+    resource."""
+    return [_may(["ce:GetCostAndUsage", "cloudwatch:GetMetricStatistics", "ec2:DescribeInstances",
+                  "ec2:DescribeSpotPriceHistory", "ec2:DescribeVolumes"], ["*"])]
 
 
 def to_receive(names: Names, job_class: str) -> list[aws_iam.PolicyStatement]:
