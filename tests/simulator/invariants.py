@@ -73,7 +73,7 @@ class Checker:
 
     def look(self) -> None:
         if len(self._world.authors) > self.seen:
-            for record in self._world.table.page("change", after=key(self.seen), limit=1000):
+            for record in self._world.ground.seen.page("change", after=key(self.seen), limit=1000):
                 self._take(msgspec.json.decode(record.body, type=Change))
         self._phases()
         self._journal_first()
@@ -280,17 +280,14 @@ class Checker:
 
     def _tables(self) -> None:
         """4 and 8: the changes add up to the tables, with nothing lost and nothing beside them."""
-        rows = self._world.table.execute("SELECT kind, id, version, tag, body FROM records WHERE kind NOT IN "
-                                         "('beat', 'head', 'change')").fetchall()
-        stored = {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
+        stored = self._world.ground.records()
         if stored != self.picture:
             wrong = sorted(k for k in {*stored, *self.picture} if stored.get(k) != self.picture.get(k))
             raise Broken(8, f"changes and records differ at {wrong[:3]}")
 
     def _store(self) -> None:
         """What the ledger says was kept is there, byte for byte; nothing stands under a name that is not its hash."""
-        held = {path.parent.name + path.name: data for path, data in self._world.disk.seen.items()
-                if path.parent.parent.name == "objects" and not path.name.startswith(".aside")}
+        held = self._world.ground.held(self._world.disk)
         for hash, data in held.items():
             self._holds(8, sha256(data) == hash, f"{hash[:12]} holds other bytes")
         for experiment in self.experiments.values():

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from lab.backend import Message
+from lab.backend import Message, Queue
 from lab.errors import Conflict, Unavailable
-from lab.local.queue import SqliteQueue
 from lab.table import Check, Record, Write
 
 if TYPE_CHECKING:
@@ -82,8 +81,19 @@ class Line:
         self.reply()
 
     def _commit(self, writes: Sequence[Write], checks: Sequence[Check], label: str) -> None:
-        self._table.commit(writes, checks, label=label)
+        try:
+            self._table.commit(writes, checks, label=label)
+        except (Conflict, Unavailable):
+            if self._landed(writes):
+                self._world.committed(self._owner, writes)
+            raise
         self._world.committed(self._owner, writes)
+
+    def _landed(self, writes: Sequence[Write]) -> bool:
+        """Where a reply is lost below us, what is written all the same is ours: its change says so."""
+        change = next(write for write in writes if write.kind == "change")
+        record = self._world.ground.seen.get(change.kind, change.id)
+        return record is not None and record.body == change.body
 
     def _overtaken(self) -> None:
         if not self._world.locks and not self._world.interleave(self._owner):
@@ -118,7 +128,7 @@ class Line:
 class MessyQueue:
     """Implements `lab.backend.Queue`: delivers twice, late, never, or to a process that is killed."""
 
-    def __init__(self, world: World, line: Line, queue: SqliteQueue) -> None:
+    def __init__(self, world: World, line: Line, queue: Queue) -> None:
         self._world, self._line, self._queue = world, line, queue
 
     def send(self, body: str) -> str:

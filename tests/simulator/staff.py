@@ -18,8 +18,6 @@ from lab.experiment import Experiment, Terms
 from lab.ledger import Ledger
 from lab.local.journal import Journal
 from lab.local.mailbox import FileMailbox
-from lab.local.queue import SqliteQueue
-from lab.local.store import FileStore
 from lab.settings import parse
 from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
@@ -69,10 +67,10 @@ class Process:
 
     def backend(self) -> Backend:
         ledger = Ledger(self.line, self.clock, self.world.rng, pause=lambda seconds: None)
-        queue = SqliteQueue(self.world.table, "cpu", self.clock.wall, self.world.rng)
+        queue = self.world.ground.queue(self.clock.wall, self.world.rng)
         queues = {"cpu": MessyQueue(self.world, self.line, queue)}
         return Backend(address="local:simulated", ledger=ledger, queues=queues,
-                       store=FileStore(Path("/lab/store"), self.files, self.world.rng),
+                       store=self.world.ground.store(self.files, self.world.rng),
                        mailbox=NotedMailbox(self.world, FileMailbox(Path("/lab/outbox"), self.files)))
 
     def _file_fault(self, what: str) -> tuple[float, BaseException] | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 from simulator.disk import Disk
+from simulator.ground import Ground, OneMachine
 from simulator.invariants import LOST_ATTEMPTS, Broken, Checker
 from simulator.lines import Killed
 from simulator.machine import SimRunning
@@ -25,7 +26,6 @@ from simulator.people import Meddler, Person
 from simulator.staff import BEAT_S, GRACE_S, LEASE_S, PHASE_S, DaemonProcess, Process, WorkerProcess
 from simulator.weather import CALM, drawn, rhythm
 
-from lab.local.table import SqliteTable
 from lab.table import Write
 
 HOUR_S = 3600.0
@@ -39,7 +39,8 @@ TAIL = 400  # lines of the log that are kept to be read
 class World:
     """`run()` raises Broken where an invariant does not hold; `digest` is the hash of the event log."""
 
-    def __init__(self, seed: int, experiments: int = 200) -> None:
+    def __init__(self, seed: int, experiments: int = 200, ground: Ground | None = None) -> None:
+        self.ground = ground or OneMachine()
         self.seed, self.wanted, self.rng = seed, experiments, Random(seed)
         self.now = self.asleep = 0.0
         self.faults: Counter[str] = Counter()
@@ -51,8 +52,8 @@ class World:
         self._once: set[Hashable] = set()
         self._wall_offset = self.rng.uniform(0, 24 * HOUR_S)
         self._inside = False  # an interleaved step
-        self.locks = self.rng.random() < 0.5  # SQLite's way; else DynamoDB's
-        self.table, self.disk = SqliteTable(":memory:"), Disk(self.rng)
+        self.locks = self.rng.random() < 0.5 and self.ground.may_lock  # SQLite's way; else DynamoDB's
+        self.table, self.disk = self.ground.table, Disk(self.rng)
         self.weather, self.rhythm = drawn(self.rng), rhythm(self.rng)
         self.goal = self.rng.random() < 0.2
         self.budget_usd = self.rng.choice((0.5, 2.0, 500.0))
@@ -74,7 +75,9 @@ class World:
         return self.now - self.asleep
 
     def wall(self) -> float:
-        return START + self._wall_offset + self.now
+        wall = START + self._wall_offset + self.now
+        self.ground.hold(wall)
+        return wall
 
     def strikes(self, fault: str) -> bool:
         chance: float = getattr(self.weather, fault)
@@ -246,7 +249,7 @@ class World:
         import msgspec
 
         from lab.control import Beat
-        record = self.table.get("beat", f"daemon.{epoch}")
+        record = self.ground.seen.get("beat", f"daemon.{epoch}")
         return msgspec.json.decode(record.body, type=Beat).n if record else 0
 
     def _rival(self) -> None:
