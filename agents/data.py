@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from agents.learned import Learned
+from agents.reconciliation import Reconciliation
 from lab.experiment import Experiment, Purpose, Reason, Scores, State, Verdict
 from lab.judging.champion import ConfirmState, Rank, Standing
 from lab.judging.comparison import Comparison
@@ -113,7 +114,8 @@ class BudgetLine(msgspec.Struct, frozen=True, kw_only=True):
 
 class Money(msgspec.Struct, frozen=True, kw_only=True):
     """Settled costs of the last hour, the last day and the calendar month; `projected` is the month's end if every day
-    were like the last one, null before the lab has cost anything."""
+    were like the last one, null before the lab has cost anything, and `forecast` its level, which warns and stops
+    nothing."""
 
     hour: Microusd
     day: Microusd
@@ -122,6 +124,8 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     by_what: dict[str, Microusd]  # this month
     budgets: tuple[BudgetLine, ...]
     expected: Microusd  # what running work will probably cost
+    forecast: Level = "ok"
+    bill: Reconciliation | None = None  # of an account
 
     @property
     def spent(self) -> Microusd:

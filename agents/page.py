@@ -44,7 +44,7 @@ def compose_html(data: ReportData) -> str:
         effects=[_effect(effect, data) for effect in data.learned.effects[:MOST_EFFECTS]],
         trainings=_trainings(data),
         learned=telling.learned_lines(data)[-1], comparisons=[_comparison(c, data) for c in data.comparisons],
-        money=telling.money_lines(data.money)[:2], budgets=[_budget(line) for line in data.money.budgets])
+        money=telling.cost_lines(data.money), budgets=[_budget(line) for line in data.money.budgets])
 
 
 @cache

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import calendar
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from agents.data import BudgetLine, Money
+from agents.reconciliation import reconcile
 from agents.words import DAY_S, HOUR_S
 from lab.clock import month_key
+from lab.forecast import forecast_level, month_end
 from lab.ledger import Ledger
 from lab.money import Budget, Entry, Level, Microusd, expected_cost, level_of, worst_level
 from lab.settings import Settings
@@ -26,9 +26,11 @@ def spending(ledger: Ledger, now: float, running: int) -> Money:
     for entry in entries:
         if month_key(entry.at) == month:
             by_what[entry.what] += entry.amount
-    day, spent = _since(entries, now - DAY_S), sum(by_what.values())
+    day, spent, month_budget = _since(entries, now - DAY_S), sum(by_what.values()), ledger.accounts.balance(month)
+    projected = month_end(spent, day, now)
     return Money(hour=_since(entries, now - HOUR_S), day=day, month=spent, by_what=dict(by_what),
-                 projected=spent + round(day * _days_left(now)) if day else None, expected=expected,
+                 projected=projected, expected=expected, bill=reconcile(ledger.accounts.bill(), entries),
+                 forecast=forecast_level(projected, month_budget.cap) if month_budget is not None else "ok",
                  budgets=tuple(BudgetLine(name=name, budget=budget,
                                           level=level_of(budget.spent, expected, budget.cap))
                                for name, budget in _in_force(ledger, month)))
@@ -58,10 +60,3 @@ def _in_force(ledger: Ledger, month: str) -> list[tuple[str, Budget]]:
 
 def _since(entries: list[Entry], start: float) -> Microusd:
     return sum(entry.amount for entry in entries if entry.at >= start)
-
-
-def _days_left(now: float) -> float:
-    """Until the calendar month (UTC) ends."""
-    day = datetime.fromtimestamp(now, UTC)
-    days = calendar.monthrange(day.year, day.month)[1]
-    return days - (day.day - 1) - (day.hour * HOUR_S + day.minute * 60 + day.second) / DAY_S

@@ -9,6 +9,7 @@ from math import exp
 from agents import words
 from agents.data import Best, Money, ReportData, Row
 from agents.learned import Effect
+from agents.reconciliation import bill_lines
 from agents.words import number, quantity
 from lab.judging.comparison import Comparison
 from lab.judging.goals import GoalVerdict
@@ -171,12 +172,18 @@ def _entered(found: Comparison) -> str:
 
 
 def money_lines(money: Money) -> list[str]:
+    return [*cost_lines(money), *(
+        f"{line.name}: {usd(line.budget.spent)} spent, {usd(line.budget.reserved)} reserved, "
+        f"{usd(line.budget.free)} free of {usd(line.budget.cap)}; level {line.level}" for line in money.budgets)]
+
+
+def cost_lines(money: Money) -> list[str]:
+    """All but the budgets."""
     lines = [f"last hour {usd(money.hour)}, last 24 h {usd(money.day)}, this month {usd(money.month)}"]
     if money.projected is not None:
-        lines.append(f"projected month's end {usd(money.projected)}, if every day costs what the last 24 h did")
-    lines += [f"{line.name}: {usd(line.budget.spent)} spent, {usd(line.budget.reserved)} reserved, "
-              f"{usd(line.budget.free)} free of {usd(line.budget.cap)}; level {line.level}" for line in money.budgets]
-    return lines
+        level = f"; level {money.forecast}" if money.forecast != "ok" else ""
+        lines.append(f"projected month's end {usd(money.projected)}, if every day costs what the last 24 h did{level}")
+    return [*lines, *bill_lines(money.bill)]
 
 
 def spread(points: Sequence[Point], most: int) -> list[Point]:

@@ -9,6 +9,7 @@ from agents.data import Best, Lab, Money, Row
 from agents.words import moment
 from lab.experiment import Scores
 from lab.judging.champion import ConfirmState, missing_seeds
+from lab.money import usd
 from lab.settings import Settings
 from lab.track import Track
 from lab.words import count
@@ -52,6 +53,9 @@ def _money(money: Money, lab: Lab) -> list[str]:
     tight = [line for line in money.budgets if line.level != "ok"]
     says = {"medium": "a warning", "high": "no new training", "critical": "everything stops"}
     lines = [f"the budget of {line.name} is at level {line.level.upper()}: {says[line.level]}" for line in tight]
+    if money.projected is not None and money.forecast != "ok" and not tight:
+        lines.append(f"at this rate the month would end at {usd(money.projected)}, level {money.forecast.upper()} of "
+                     f"its cap: a warning, which stops nothing before the money is spent")
     if lab.override_until:
         lines.append(f"a person has overridden the levels of the budget until {moment(lab.override_until)}: nothing "
                      f"stops before its cap")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 import typer
 
+from agents.reconciliation import Reconciliation, bill_lines, reconcile
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, moment, new_op, open_lab, table
 from cli.watch import MoneyLine, Watch
 from lab.clock import month_key
 from lab.errors import UserError
-from lab.money import Entry, to_micro, usd
+from lab.forecast import forecast_level, month_end
+from lab.money import Bill, Entry, Level, to_micro, usd
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 SPENT_ON = {"attempt": "attempts", "overhead": "overhead", "model": "model calls"}
@@ -24,12 +26,16 @@ app = typer.Typer(no_args_is_help=True)
 
 
 class Money(msgspec.Struct, frozen=True, kw_only=True):
-    """Micro-dollars. `by_what`: attempts, the house itself, model calls, this month."""
+    """Micro-dollars. `by_what`: attempts, the house itself, model calls, this month. `month_end`: where it would end if
+    every day cost what the last one did, and `forecast` the level of that, which warns and stops nothing."""
 
     budgets: tuple[MoneyLine, ...]
     last_hour: int
     last_day: int
     by_what: dict[str, int]
+    month_end: int | None = None
+    forecast: Level = "ok"
+    reconciliation: Reconciliation | None = None  # with the bill of an account
     schema: int = 1
 
 
@@ -37,7 +43,8 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
 def show(backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
     """What is spent, reserved and free, against each cap."""
     watch = Watch(open_lab(backend))
-    found = money(watch.status(time.time()).money, watch.ledger.accounts.entries(), time.time())
+    accounts = watch.ledger.accounts
+    found = money(watch.status(time.time()).money, list(accounts.entries()), time.time(), accounts.bill())
     if json:
         emit(found)
         return
@@ -52,6 +59,8 @@ def show(backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> 
     parts = [f"{usd(amount)} for {SPENT_ON[what]}" for what, amount in sorted(found.by_what.items())]
     out.print(f"\nLast hour {usd(found.last_hour)}, last day {usd(found.last_day)}. This month: "
               f"{', '.join(parts) or 'nothing settled yet'}.", markup=False)
+    for line in (*_forecast(found), *bill_lines(found.reconciliation)):
+        out.print(f"{line[0].upper()}{line[1:]}.", markup=False)
 
 
 @app.command("set", context_settings=NEGATIVES)
@@ -89,8 +98,8 @@ def override(hours: Annotated[float, typer.Argument(metavar="HOURS", help="For s
         console().print("the levels of the budget count again", markup=False)
 
 
-def money(budgets: tuple[MoneyLine, ...], entries: Iterable[Entry], now: float) -> Money:
-    """The settled entries, by how long ago and by what for."""
+def money(budgets: tuple[MoneyLine, ...], entries: Sequence[Entry], now: float, bill: Bill | None = None) -> Money:
+    """The settled entries, by how long ago and by what for, and where that leads."""
     hour = day = 0
     by_what: dict[str, int] = {}
     for entry in entries:
@@ -98,4 +107,14 @@ def money(budgets: tuple[MoneyLine, ...], entries: Iterable[Entry], now: float) 
         day += entry.amount if now - entry.at <= DAY_S else 0
         if month_key(entry.at) == month_key(now):
             by_what[entry.what] = by_what.get(entry.what, 0) + entry.amount
-    return Money(budgets=budgets, last_hour=hour, last_day=day, by_what=by_what)
+    cap = next((line.cap for line in budgets if line.budget == "month"), 0)
+    end = month_end(sum(by_what.values()), day, now)
+    return Money(budgets=budgets, last_hour=hour, last_day=day, by_what=by_what, month_end=end,
+                 forecast=forecast_level(end, cap) if cap else "ok", reconciliation=reconcile(bill, entries))
+
+
+def _forecast(found: Money) -> list[str]:
+    if found.month_end is None:
+        return []
+    warns = f"; level {found.forecast}, a warning that stops nothing" if found.forecast != "ok" else ""
+    return [f"projected month's end {usd(found.month_end)}, if every day costs what the last 24 h did{warns}"]

@@ -44,7 +44,7 @@ class BudgetSection(Section, frozen=True, kw_only=True):
 
 
 class PricesSection(Section, frozen=True, kw_only=True):
-    """What an hour costs. A job class without a price does not run."""
+    """What an hour costs on your own machine; on an account AWS says it. A job class without a price does not run."""
 
     cpu_usd_h: Annotated[Positive, Meta(
         description="one worker of the class cpu; on your own machine, your electricity")] = 0.05

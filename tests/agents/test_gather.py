@@ -103,6 +103,7 @@ def test_money_is_told_by_hour_day_and_month(lab: ReportedLab) -> None:
     money = gathered(lab).money
     assert (money.hour, money.day, money.month) == (8 * USD, 12 * USD, 14 * USD)
     assert money.projected == (14 + 12 * 7.5) * USD  # seven days and a half are left of November
+    assert money.forecast == "critical"  # of $100, though only a seventh of it is spent
     (month,) = money.budgets
     assert (month.budget.spent, month.level) == (15 * USD, "ok")
 

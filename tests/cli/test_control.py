@@ -14,7 +14,7 @@ from cli.budget import money
 from cli.settings import changes
 from lab.backend import Backend, open_backend
 from lab.control import Guarded
-from lab.money import Entry
+from lab.money import Bill, Entry
 from lab.settings import Settings, parse
 
 Said = Callable[..., str]
@@ -42,6 +42,19 @@ def test_the_months_cap_is_set_at_once_and_shown(lab: Path, said: Said) -> None:
     told = said("budget", "show")
     assert "$7.50" in told
     assert " for attempts" in told
+    assert "Projected month's end" in told
+
+
+def test_the_bill_of_an_account_stands_beside_what_was_booked(lab: Path, said: Said) -> None:
+    ledger = here().ledger
+    epoch = ledger.office.take_lease("teller", host="", pid=0, observed=None, op_id="take")
+    ledger.accounts.note_bill(Bill(first="2026-01-01", end="2026-01-31", by_service={"Amazon EC2": 3_000_000}),
+                              epoch=epoch, op_id="bill")
+    ledger.office.leave_lease(epoch, op_id="leave")
+    told = " ".join(said("budget", "show").split())
+    assert "Billed by AWS from 2026-01-01 to 2026-01-30: $3.00 (Amazon EC2 $3.00)" in told
+    assert json.loads(said("budget", "show", "--json"))["reconciliation"]["booked"] == 0
+    assert "billed by AWS from 2026-01-01" in " ".join(said("report", "--now").split())
 
 
 def test_a_cap_below_what_is_spent_says_that_nothing_new_starts(lab: Path, said: Said) -> None:
@@ -80,6 +93,8 @@ def test_settled_entries_are_counted_by_hour_day_and_month() -> None:
                for n, (key, age) in enumerate(ages.items())]
     found = money((), entries, now)
     assert (found.last_hour, found.last_day, found.by_what) == (1, 11, {"attempt": 111})
+    assert found.month_end == 111 + round(11 * 16.074)  # sixteen days and a bit are left of November
+    assert found.reconciliation is None
 
 
 def test_a_pushed_file_is_a_new_revision_and_the_same_file_is_not(lab: Path, said: Said) -> None:
