@@ -47,11 +47,15 @@ def test_it_runs_beside_the_daemon_as_a_process(lab: ReportedLab) -> None:
     assert "the goal is met" in posted.text
 
 
-def test_it_loads_nothing_that_a_small_function_cannot_carry() -> None:
+@pytest.mark.parametrize("loads", ["import agents.reporter",
+                                   "import agents.handlers; from lab.track import load_track; load_track('codec')"])
+def test_it_loads_nothing_that_a_small_function_cannot_carry(loads: str) -> None:
     told = subprocess.run(
-        [sys.executable, "-c", "import agents.reporter, sys; print(*sys.modules)"], capture_output=True, text=True,
+        [sys.executable, "-c", f"{loads}; import sys; print(*sys.modules)"], capture_output=True, text=True,
         check=True, cwd=Path(__file__).parents[2]).stdout.split()
-    assert not {"numpy", "matplotlib", "torch", "av", "PIL", "optuna", "boto3"} & set(told)
+    heavy = {"numpy", "matplotlib", "torch", "av", "PIL", "optuna", "psutil", "scipy", "bjontegaard"}
+    assert not heavy & set(told)
+    assert ("boto3" in told) == ("handlers" in loads)
 
 
 def test_a_fault_is_one_line_with_the_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
