@@ -40,7 +40,7 @@ def build(app: aws_cdk.App, settings: Settings) -> list[aws_cdk.Stack]:
         keep_a_month(stack, settings.prefix)
     aws_cdk.Tags.of(app).add("aether:lab", settings.prefix)
     aws_cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    return [network, data, lab, workers, reporting, site]
+    return [network, data, lab, workers, site, reporting]
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from lab.experiment import JOB_CLASSES
 
 PREFIX = re.compile(r"[a-z][a-z0-9-]{1,19}")
 
-STACKS = ("network", "data", "lab", "workers", "reporting", "site")  # in the order in which they are deployed
+STACKS = ("network", "data", "lab", "workers", "site", "reporting")  # in the order in which they are deployed
 
 PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}  # of regions; all others are of the partition aws
 

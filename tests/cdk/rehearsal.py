@@ -14,13 +14,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cdk.boot import instance
-from lab.aws.names import Names
+from gpu_workers.sandbox.canary import sandbox_here
 from lab.aws.table import TABLE_SCHEMA
 from lab.backend import open_backend
 from support.account import EMULATED
 from support.cloud import REGION, cdk, emulator, raise_loopback
+from tests.cdk.living import NAMES, credentials_of, lives
 
-NAMES = Names("rehearse", EMULATED, REGION)
+NO_BOX = "no box can be made here, so no laboratory lives"
 CHOSEN = ("-c", f"prefix={NAMES.prefix}", "-c", "email=a@example.com", "-c", "monthlyBudget=500",
           "-c", "disposable=true")
 
@@ -39,6 +40,12 @@ def main(folder: Path) -> None:
         out = str(folder / "cdk.out")
         run("deploy", "--all", "--require-approval", "never", "--concurrency", "2", "--output", out, *CHOSEN)
         deployed(folder)
+        if sandbox_here().works:
+            begun = time.monotonic()
+            lives(folder)
+            print(f"{time.monotonic() - begun:6.1f} s  a laboratory's life", flush=True)
+        else:
+            print(NO_BOX)
         assert "differences: 0" in run("diff", "--all", "--fail", "--app", out)
         run("destroy", "--all", "--force", "--app", out)
         nothing_is_left()
@@ -69,7 +76,39 @@ def deployed(folder: Path) -> None:
     url = boto3.client("sqs").get_queue_url(QueueName=NAMES.queue("cpu"))["QueueUrl"]
     may(orchestrator("sqs").send_message, QueueUrl=url, MessageBody="e00002")
     may_not(orchestrator("sqs").receive_message, QueueUrl=url)
+    functions_are_kept_within_their_duties()
     logs_arrive(folder / "logs", worker)
+
+
+def functions_are_kept_within_their_duties() -> None:
+    report, guard, fleet, dead = (as_role(one) for one in ("report", "guard", "fleet", "dead-letters"))
+    groups = [NAMES.group(one) for one in ("cpu", "gpu", "orchestrator")]
+    page, text = {"Bucket": NAMES.site, "Key": "index.html", "Body": b"<!doctype html>"}, {"MessageBody": "e00002"}
+    may(report("s3").put_object, **page)
+    may_not(report("s3").put_object, **page | {"Key": "elsewhere.html"})
+    may(guard("autoscaling").update_auto_scaling_group, AutoScalingGroupName=groups[0], MaxSize=4)
+    for role in (report, fleet, dead, as_role("orchestrator")):
+        may_not(role("autoscaling").update_auto_scaling_group, AutoScalingGroupName=groups[0], MaxSize=4)
+    may_not(guard("autoscaling").update_auto_scaling_group, AutoScalingGroupName=groups[2], MaxSize=0)
+    image = boto3.client("ec2").run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)
+    foreign = [one["InstanceId"] for one in image["Instances"]]
+    may_not(guard("ec2").terminate_instances, InstanceIds=foreign)
+    boto3.client("ec2").terminate_instances(InstanceIds=foreign)
+    work, graves = (boto3.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+                    for name in (NAMES.queue("cpu"), NAMES.dead_queue("cpu")))
+    may(fleet("sqs").send_message, QueueUrl=work, **text)
+    may(dead("sqs").receive_message, QueueUrl=graves)
+    may_not(dead("sqs").receive_message, QueueUrl=work)
+    for role in (report, guard, fleet, dead):
+        may_not(role("dynamodb").delete_table, TableName=NAMES.table)
+        may_not(role("s3").delete_object, Bucket=NAMES.bucket, Key="objects/00/x")
+        may_not(role("ec2").run_instances, ImageId="ami-1", MinCount=1, MaxCount=1)
+        may_not(role("secretsmanager").get_secret_value, SecretId="any")
+        may_not(role("lambda").invoke, FunctionName=f"{NAMES.prefix}-guard")
+    for role in (report, guard, dead):
+        may_not(role("sqs").send_message, QueueUrl=work, **text)
+    for role in (guard, fleet, dead, as_role("cpu")):
+        may_not(role("s3").put_object, **page)
 
 
 def logs_arrive(folder: Path, worker: Callable[[str], Any]) -> None:
@@ -86,11 +125,8 @@ def logs_arrive(folder: Path, worker: Callable[[str], Any]) -> None:
 
 
 def as_role(role: str) -> Callable[[str], Any]:
-    given = boto3.client("sts").assume_role(RoleArn=f"arn:aws:iam::{EMULATED}:role/{NAMES.prefix}-{role}-{REGION}",
-                                            RoleSessionName="rehearsal")["Credentials"]
-    return lambda service: boto3.client(  # type: ignore[call-overload]
-        service, aws_access_key_id=given["AccessKeyId"], aws_secret_access_key=given["SecretAccessKey"],
-        aws_session_token=given["SessionToken"])
+    given = {name.lower(): value for name, value in credentials_of(role).items()}
+    return lambda service: boto3.client(service, **given)  # type: ignore[call-overload]
 
 
 def may(request: Any, **arguments: Any) -> None:

@@ -68,9 +68,9 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that goes on; it and its family are gone when the block ends."""
-    process = subprocess.Popen(line(*words), cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE,
+def started(folder: Path, *words: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on, with `more` in its environment; it and its family are gone when the block ends."""
+    process = subprocess.Popen(line(*words), cwd=folder, env=environment() | more, text=True, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         yield process

@@ -2,7 +2,8 @@
 
 Without the first three a stack is refused; without the tags the bucket of a disposable lab cannot be emptied. Functions
 run on this machine's own Python, so their layer, whose packages are for another machine, is left out and the packages
-of this environment serve. All use that version's internals: where this fails, the emulator changed, not the product.
+of this environment serve. Protected instances of a group stay when it is made smaller, and go by their id alone. All
+use that version's internals: where this fails, the emulator changed, not the product.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json
 from typing import Any
 
 from ministack.app import main
-from ministack.services import budgets, lambda_svc, s3, ssm
+from ministack.core import iam_actions
+from ministack.services import autoscaling, budgets, lambda_svc, s3, ssm
 from ministack.services.cloudformation import provisioners
 
 IMAGES = ("/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
@@ -34,6 +36,9 @@ def install() -> None:
 
     bucket["create"] = tagged
     lambda_svc._resolve_layer_zip = lambda attachment: None
+    autoscaling._reconcile_instances = _spared(autoscaling._reconcile_instances)
+    autoscaling._ACTION_MAP["TerminateInstanceInAutoScalingGroup"] = _end
+    iam_actions.extract_resource_arn = _by_group(iam_actions.extract_resource_arn)
     alarm = HANDLERS["AWS::CloudWatch::Alarm"]
     plain = alarm["create"]
     alarm["create"] = lambda logical_id, props, stack: plain(logical_id, _without_math(props), stack)
@@ -47,6 +52,42 @@ def _without_math(props: Any) -> Any:
     return {**{key: value for key, value in props.items() if key != "Metrics"}, "Statistic": stat["Stat"],
             "Period": stat["Period"], "MetricName": stat["Metric"]["MetricName"],
             "Namespace": stat["Metric"]["Namespace"], "Dimensions": stat["Metric"].get("Dimensions", [])}
+
+
+def _spared(resize: Any) -> Any:
+    def resized(group: Any) -> None:
+        wanted = group["DesiredCapacity"]
+        protected = sum(bool(one["ProtectedFromScaleIn"]) for one in group["Instances"])
+        group["Instances"].sort(key=lambda one: not one["ProtectedFromScaleIn"])
+        resize(group | {"DesiredCapacity": max(wanted, protected)})
+    return resized
+
+
+def _end(asked: Any) -> Any:
+    group = _group_of(asked["InstanceId"])
+    if group is None:
+        return autoscaling._error("ValidationError", "Instance Id not found")
+    group["Instances"][:] = [one for one in group["Instances"] if one["InstanceId"] != asked["InstanceId"]]
+    group["DesiredCapacity"] -= asked["ShouldDecrementDesiredCapacity"] == "true"
+    autoscaling._reconcile_instances(group)
+    return autoscaling._xml(200, "TerminateInstanceInAutoScalingGroupResponse",
+                            "<TerminateInstanceInAutoScalingGroupResult/>")
+
+
+def _group_of(instance: str) -> Any:
+    return next((group for group in autoscaling._asgs.values()
+                 if instance in [one["InstanceId"] for one in group["Instances"]]), None)
+
+
+def _by_group(resource_of: Any) -> Any:
+    """What is asked of an instance of a group is asked of the group."""
+    def found(service: str, method: str, path: str, headers: Any, body: Any, asked: Any, *where: str) -> Any:
+        if service == "autoscaling" and "InstanceId" in asked and "AutoScalingGroupName" not in asked:
+            id = asked["InstanceId"]
+            group = _group_of(id[0] if isinstance(id, list) else id)
+            asked = {**asked, "AutoScalingGroupName": group["AutoScalingGroupName"]} if group else asked
+        return resource_of(service, method, path, headers, body, asked, *where)
+    return found
 
 
 def _made(logical_id: str, props: Any, stack: str) -> tuple[str, dict[str, Any]]:
