@@ -10,7 +10,7 @@ AS_OF = "2025-06"
 REGION = "us-east-1"
 
 USD = {
-    "t4g.small hour": 0.0168,
+    "t4g.micro hour": 0.0084,
     "public IPv4 address hour": 0.005,
     "gp3 GB-month": 0.08,
     "DynamoDB million reads": 0.125,  # of 4 KB, consistent; half of one where it need not be

@@ -19,6 +19,12 @@ failed() {
 trap 'failed $LINENO' ERR
 
 said "boot of $ROLE in $LAB"
+if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then  # the orchestrator's: room for the worst moment
+    fallocate -l 2G /swapfile
+    chmod 600 /swapfile
+    mkswap /swapfile >/dev/null
+    swapon /swapfile
+fi
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends bubblewrap python3-pip python3-venv unzip
 

@@ -10,5 +10,7 @@ TYPES = {
     "gpu": ("g4dn.xlarge", "g4dn.2xlarge", "g5.xlarge", "g5.2xlarge", "g5.4xlarge", "g6.xlarge", "g6.2xlarge",
             "g6.4xlarge", "g6e.xlarge", "g6e.2xlarge", "g6e.4xlarge"),
 }
-ORCHESTRATOR = "t4g.small"  # all that it installs has wheels for Arm, where the same size costs least
+# All that the orchestrator installs has wheels for Arm, where the same size costs least. In 1 GiB the daemon and who
+# proposes fit several times over; the boot adds 2 GiB of swap for what else a machine does.
+ORCHESTRATOR = "t4g.micro"
 ORCHESTRATOR_DISK_GIB = 16

@@ -32,7 +32,7 @@ def test_the_readme_shows_the_table_that_is_computed() -> None:
 
 
 def test_an_idle_lab_costs_less_than_the_bar() -> None:
-    assert idle_cost.total_usd() < idle_cost.BAR_USD
+    assert idle_cost.listed_usd() < idle_cost.BAR_USD
 
 
 def test_no_unit_is_free_twice() -> None:

@@ -47,7 +47,7 @@ def tagged(machines: Machines, ids: list[str], lab: str = "lab") -> None:
 @pytest.mark.ci
 def test_the_house_is_what_runs_of_the_lab_beside_its_orchestrator(machines: Machines) -> None:
     cpu = machines.group("lab-cpu", 4, 2, ("c5.xlarge",))
-    tagged(machines, [*cpu, *machines.group("lab-orchestrator", 1, 1, ("t4g.small",))])
+    tagged(machines, [*cpu, *machines.group("lab-orchestrator", 1, 1, ("t4g.micro",))])
     tagged(machines, machines.group("other-cpu", 1, 1, ("c5.xlarge",)), "other")
     clock = Clock()
     market = market_of(machines.client, clock)

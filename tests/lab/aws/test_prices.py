@@ -29,7 +29,7 @@ def test_all_that_a_lab_rents_has_a_price_and_the_dearest_of_its_class_is_the_bo
     for job_class, types in TYPES.items():
         assert all(0 < prices.on_demand(type) <= prices.dearest(job_class) for type in types)
     assert prices.dearest("cpu") < prices.dearest("gpu")
-    assert prices.on_demand(ORCHESTRATOR) == 0.0168
+    assert prices.on_demand(ORCHESTRATOR) == 0.0084
     assert prices.as_of
     assert prices.source
 
@@ -118,6 +118,6 @@ def test_the_table_is_written_anew_from_aws_own_list(tmp_path: Path, capsys: pyt
 
 def test_a_type_that_is_not_sold_there_leaves_the_table_as_it_was(tmp_path: Path) -> None:
     table = Path(shutil.copy(TABLE, tmp_path))
-    with pytest.raises(NotFound, match=r"no price of t4g\.small.* in eu-west-1"):
+    with pytest.raises(NotFound, match=r"no price of t4g\.micro.* in eu-west-1"):
         main(["eu-west-1"], table, pricing(None))
     assert table.read_bytes() == TABLE.read_bytes()
