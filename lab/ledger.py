@@ -8,7 +8,7 @@ and `lab/office.py`, over the same transactions; `Ledger` is all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from time import sleep
 
@@ -206,6 +206,12 @@ class Ledger:
     def beat_of(self, id: str, fence: int) -> Beat | None:
         record = self.table.get("beat", f"{id}.{fence}")
         return msgspec.json.decode(record.body, type=Beat) if record else None
+
+    def beats(self, fences: Mapping[str, int]) -> dict[str, Beat]:
+        """The last heartbeat of each experiment's attempt with that fence, where there was one."""
+        asked = {f"{id}.{fence}": id for id, fence in fences.items()}
+        return {asked[record.id]: msgspec.json.decode(record.body, type=Beat)
+                for record in self.table.get_many("beat", list(asked))}
 
     def changes(self, since: int, limit: int = PAGE) -> Sequence[Change]:
         """Those after number `since`, in order, without gaps."""

@@ -58,6 +58,9 @@ class ProbedTable:
     def get(self, kind: str, id: str) -> Record | None:
         return self._table.get(kind, id)
 
+    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
+        return self._table.get_many(kind, ids)
+
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:
         return self._table.page(kind, tag=tag, after=after, limit=limit, newest_first=newest_first)

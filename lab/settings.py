@@ -99,7 +99,8 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     experiments: Annotated[Whole | None, Meta(description="stop after so many explored experiments in this run")] = None
     minutes: Annotated[Positive | None, Meta(description="stop after so many minutes")] = None
     stop_at_goal: Annotated[bool, Meta(description="stop when a confirmed champion meets every goal")] = True
-    workers: Annotated[int, Meta(ge=1, le=64, description="worker processes of `aether run`")] = 1
+    workers: Annotated[int, Meta(
+        ge=1, le=1000, description="worker processes of `aether run`; on an account, how many work at once")] = 1
     threads: Annotated[int, Meta(ge=1, le=64, description="threads of each encoder and network")] = TERMS.threads
     phase_s: Annotated[Positive, Meta(
         description="wall clock of one phase; what takes longer ends as `timeout`")] = TERMS.phase_s

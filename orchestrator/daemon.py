@@ -9,6 +9,7 @@ carries its epoch, and every op_id is made of what it is about, so a daemon that
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import msgspec
 import structlog
@@ -52,6 +53,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     wait: bool = False  # wait for another daemon's lease to run out, instead of refusing
     observed: tuple[int, int] | None = None  # a heartbeat that is known to be a dead daemon's
     tick_s: float = 0.2  # between rounds; a finished experiment is seen within it
+    asking_s: float = inf  # the same while a designer is asked, if that is shorter
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,7 +223,9 @@ class Daemon:
         if self._settings.report.hourly:
             self._post.hour()
         self._post.work(self._view)
-        return self._leave() if self.stage == "done" else self._config.tick_s
+        if self.stage == "done":
+            return self._leave()
+        return min(self._config.tick_s, self._config.asking_s) if self._around.proposer.busy else self._config.tick_s
 
     def _beat(self) -> None:
         if self._now() >= self._next_beat:
@@ -293,9 +297,10 @@ class Daemon:
         self._revision = revision
 
     def _end_silent_leases(self) -> None:
-        attempts = []
-        for experiment in self._view.running():
-            beat = self._ledger.beat_of(experiment.id, experiment.fence)
+        attempts, running = [], self._view.running()
+        beats = self._ledger.beats({experiment.id: experiment.fence for experiment in running})
+        for experiment in running:
+            beat = beats.get(experiment.id)
             lease_s = terms_of(experiment.attempts[-1], self._settings).lease_s
             attempts.append(Seen(experiment.id, experiment.fence, beat.n if beat else 0, lease_s))
         for silent in self._leases.silent(attempts, self._now()):

@@ -143,7 +143,7 @@ def _config(backend: Backend, seed: int | None, wait: bool, proof: tuple[int, in
     host, pid = socket.gethostname(), os.getpid()
     return DaemonConfig(holder=f"{host}-{pid}-{secrets.token_hex(4)}", host=host, pid=pid, seed=seed, wait=wait,
                         observed=proof, study_seed=study_seed(backend),
-                        tick_s=TICK_S if backend.folder is not None else TICK_FOR_MONEY_S)
+                        tick_s=TICK_S if backend.folder is not None else TICK_FOR_MONEY_S, asking_s=TICK_S)
 
 
 @contextmanager

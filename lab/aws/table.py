@@ -92,6 +92,9 @@ class DynamoTable:
         item = answer.get("Item")
         return None if item is None else self._verified(item)
 
+    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
+        return list(self._records(kind, iter(ids), GET_BATCH))
+
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:
         found: Iterator[Record]

@@ -58,6 +58,9 @@ class SqliteTable:
             row = self._db.execute(GET, (kind, id)).fetchone()
         return None if row is None else _verified(row)
 
+    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
+        return [record for id in ids if (record := self.get(kind, id)) is not None]
+
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:
         bounds = {"kind": kind, "tag": tag, "after": after or (LAST if newest_first else ""), "limit": limit}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lab.local.queue import SqliteQueue
 from lab.local.store import FileStore
 from lab.local.table import SqliteTable
 from lab.settings import parse
+from lab.table import Record
 from orchestrator.books import Books
 from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
@@ -105,3 +107,36 @@ def test_a_daemon_begins_with_the_settings_that_were_pushed_while_it_waited(back
     backend.ledger.office.push_settings("[designers]\nevolution = 0.0\n[limits]\nexperiments = 1\n", op_id="a person")
     rounds(daemon, 8)
     assert [e.purpose for e in backend.ledger.all_experiments()].count("explore") == 1
+
+
+def test_a_daemon_that_waits_for_a_designer_looks_again_sooner(backend: Backend, tmp_path: Path) -> None:
+    """Where a look is paid for it is unhurried, but not while a place is free."""
+    proposer = InlineProposer()
+    daemon = Daemon(DaemonConfig(holder="me", tick_s=1.0, asking_s=0.2), SETTINGS, Surroundings(
+        backend=backend, track=TRACK, proposer=proposer, reporter=NoReporter(),
+        clips=ClipSets("1" * 64, "2" * 64), clock=SystemClock(), parse=parse))
+    pauses = dict[bool, float]()
+    for _ in range(12):
+        pause_s = daemon.step()
+        if pause_s:
+            pauses[proposer.busy] = pause_s
+    assert pauses == {True: 0.2, False: 1.0}
+
+
+def test_all_heartbeats_are_looked_at_in_one_request(backend: Backend, daemon: Daemon,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds(daemon)
+    for experiment in backend.ledger.all_experiments("queued"):
+        if experiment.reservation:
+            backend.ledger.claim(experiment.id, worker="w", device_class="cpu", op_id=f"claim.{experiment.id}")
+    rounds(daemon)
+    assert len(daemon.view.running()) > 1
+    asked: list[int] = []
+    many = backend.ledger.table.get_many
+
+    def get_many(kind: str, ids: Sequence[str]) -> Sequence[Record]:
+        asked.append(len(ids))
+        return many(kind, ids)
+    monkeypatch.setattr(backend.ledger.table, "get_many", get_many)
+    daemon.step()
+    assert asked == [len(daemon.view.running())]

@@ -22,6 +22,7 @@ BESIDE = ("beat", "head", "change")  # kinds that no change has an image of
 class Ground(Protocol):
     table: Table
     seen: Table  # the same, as the checker looks at it: nothing comes between
+    requests: int  # so far; none where nothing is asked for over a network
     may_lock: bool  # whether a session can keep all others out
     hold: Callable[[float], None]  # told of each wall time that a process was shown
 
@@ -41,7 +42,7 @@ class Ground(Protocol):
 class OneMachine:
     """Implements `Ground`: SQLite in memory, the store on the world's disk."""
 
-    may_lock = True
+    may_lock, requests = True, 0
 
     def __init__(self) -> None:
         self.table = self.seen = SqliteTable(":memory:")

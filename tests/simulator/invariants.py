@@ -44,7 +44,7 @@ class Checker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.seen = self._full_at = 0
+        self.seen = self._full_at = self._looks = 0
         self.picture: dict[tuple[str, str], tuple[int, str, bytes]] = {}
         self.experiments: dict[str, Experiment] = {}
         self.points: dict[str, dict[str, Value]] = {}
@@ -75,12 +75,14 @@ class Checker:
         if len(self._world.authors) > self.seen:
             for record in self._world.ground.seen.page("change", after=key(self.seen), limit=1000):
                 self._take(msgspec.json.decode(record.body, type=Change))
-        self._phases()
+        self._looks += 1
+        if self._looks % self._world.plan.phases_every == 0:
+            self._phases()
         self._journal_first()
         for report, text in self._world.deliveries[self._delivered:]:
             self._holds(6, self._deliveries.setdefault(report, text) == text, f"report {report} came in two versions")
         self._delivered = len(self._world.deliveries)
-        if self.seen - self._full_at >= FULL_EVERY:
+        if self.seen - self._full_at >= self._world.plan.full_every:
             self.in_full()
 
     def told(self, event: dict[str, Any]) -> None:
@@ -192,6 +194,7 @@ class Checker:
             self._world.saw("given back at a notice")
 
     def _finished(self, new: Experiment) -> None:
+        self._world.freed()
         outcome = new.outcome
         self._holds(3, outcome is not None, f"{new.id} finished without an outcome")
         assert outcome is not None

@@ -39,6 +39,10 @@ class Line:
             self._world.saw("answered again by op_id")
         return record
 
+    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
+        self.reach()
+        return self._table.get_many(kind, ids)
+
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:
         self.reach()
@@ -133,6 +137,7 @@ class MessyQueue:
 
     def send(self, body: str) -> str:
         self._line.request("send")
+        self._world.dispatched(body)
         if self._world.strikes("message_lost"):
             return "lost"
         if self._world.strikes("message_doubled"):

@@ -200,7 +200,7 @@ class MoodyProposer:
 
     def ask(self, ask: Ask) -> None:
         self._inner.ask(ask)
-        self._ready_at = self._world.now + self._world.rng.choice((0.0, 0.0, 0.0, 10.0))
+        self._ready_at = self._world.now + self._world.rng.choice(self._world.plan.thinking_s)
 
     def poll(self) -> Answer | None:
         if self._world.now < self._ready_at:

@@ -110,7 +110,7 @@ class Account:
     may_lock = False
 
     def __init__(self, endpoint: Endpoint, names: Names, folder: Path, wire: Wire, real: Callable[[], float]) -> None:
-        self._names, self._folder, self._real = names, folder, real
+        self._names, self._folder, self._wire, self._real = names, folder, wire, real
         where = endpoint.settings
         self._dynamodb, self._s3 = wire.under(connect(**where)), wire.under(clients.s3(**where))
         self._sqs = wire.under(clients.sqs(**where))
@@ -118,6 +118,10 @@ class Account:
         self.table = DynamoTable(self._dynamodb, names.table, pause=lambda seconds: None)
         self.seen = DynamoTable(self._plain[0], names.table)
         self._shown: dict[float, float] = {}
+
+    @property
+    def requests(self) -> int:
+        return sum(self._wire.requests.values())
 
     def hold(self, wall: float) -> None:
         self._shown[wall] = self._real()

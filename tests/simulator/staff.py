@@ -128,7 +128,7 @@ class DaemonProcess(Process):
         self.journal = Journal(JOURNAL, self.files) if world.locks else None
         self.daemon = Daemon(
             DaemonConfig(holder=name, host="simulated", pid=1, study_seed=world.seed, wait=patient, observed=proof,
-                         tick_s=6.0),
+                         tick_s=world.plan.tick_s, asking_s=world.plan.asking_s),
             world.settings(), Surroundings(
                 backend=backend, track=TRACK, proposer=MoodyProposer(world), reporter=SimReporter(world, backend),
                 clips=CLIPS, clock=self.clock, parse=parse, journal=self.journal))

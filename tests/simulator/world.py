@@ -10,21 +10,21 @@ from __future__ import annotations
 import hashlib
 import heapq
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from simulator.disk import Disk
 from simulator.ground import Ground, OneMachine
-from simulator.invariants import LOST_ATTEMPTS, Broken, Checker
+from simulator.invariants import FULL_EVERY, LOST_ATTEMPTS, Broken, Checker
 from simulator.lines import Killed
 from simulator.machine import SimRunning
 from simulator.people import Meddler, Person
 from simulator.staff import BEAT_S, GRACE_S, LEASE_S, PHASE_S, DaemonProcess, Process, WorkerProcess
-from simulator.weather import CALM, drawn, rhythm
+from simulator.weather import CALM, Rhythm, Weather, drawn, rhythm
 
 from lab.table import Write
 
@@ -36,11 +36,33 @@ TERMS_S = 200.0  # mean seconds between two changes of the lease time
 TAIL = 400  # lines of the log that are kept to be read
 
 
+class Plan(NamedTuple):
+    """How large a world is, and what is not left to its seed."""
+
+    workers: int = 4
+    weather: Weather | None = None
+    rhythm: Rhythm | None = None
+    goal: bool | None = None
+    budget_usd: float | None = None
+    tick_s: float = 6.0  # of a daemon
+    asking_s: float = float("inf")
+    thinking_s: tuple[float, ...] = (0.0, 0.0, 0.0, 10.0)  # of a designer, one or the other
+    grain_s: float = GRAIN_S  # of a daemon
+    look_s: float = GRAIN_S  # of a worker
+    request_s: float = 0.0  # what each request takes; zero is no time at all
+    full_every: int = FULL_EVERY  # changes, between two looks at everything
+    phases_every: int = 1  # events, between two looks at what runs
+
+
+DRAWN = Plan()
+
+
 class World:
     """`run()` raises Broken where an invariant does not hold; `digest` is the hash of the event log."""
 
-    def __init__(self, seed: int, experiments: int = 200, ground: Ground | None = None) -> None:
-        self.ground = ground or OneMachine()
+    def __init__(self, seed: int, experiments: int = 200, ground: Ground | None = None,
+                 plan: Plan = DRAWN) -> None:
+        self.ground, self.plan = ground or OneMachine(), plan
         self.seed, self.wanted, self.rng = seed, experiments, Random(seed)
         self.now = self.asleep = 0.0
         self.faults: Counter[str] = Counter()
@@ -54,15 +76,20 @@ class World:
         self._inside = False  # an interleaved step
         self.locks = self.rng.random() < 0.5 and self.ground.may_lock  # SQLite's way; else DynamoDB's
         self.table, self.disk = self.ground.table, Disk(self.rng)
-        self.weather, self.rhythm = drawn(self.rng), rhythm(self.rng)
-        self.goal = self.rng.random() < 0.2
-        self.budget_usd = self.rng.choice((0.5, 2.0, 500.0))
+        weather, means = drawn(self.rng), rhythm(self.rng)
+        goal, budget_usd = self.rng.random() < 0.2, self.rng.choice((0.5, 2.0, 500.0))
+        self.weather, self.rhythm = plan.weather or weather, plan.rhythm or means
+        self.goal = goal if plan.goal is None else plan.goal
+        self.budget_usd = plan.budget_usd or budget_usd
         self.authors: dict[int, str] = {}  # change → who committed it
         self.phases: list[SimRunning] = []
         self.started: dict[tuple[str, str], int] = {}
         self.live: dict[tuple[str, int], float] = {}  # attempt → seconds of its phase that a checkpoint holds
         self.deliveries: list[tuple[str, str]] = []
         self.crew: list[Process] = []
+        self.reactions_s: list[float] = []  # from a place that came free to its next message
+        self._freed, self._sent = deque[float](), set[str]()
+        self._asked = 0
         self.checker = Checker(self)
         self.person, self.meddler = Person(self), Meddler(self)
         self.calm = False
@@ -155,8 +182,8 @@ class World:
     def settings_text(self, quota: int | None = None, lease_s: float = LEASE_S) -> str:
         limit = f"experiments = {quota}\n" if quota else ""
         return (f"[budget]\nmonthly_usd = {self.budget_usd}\n[prices]\ncpu_usd_h = 1.0\n[designers]\nevolution = 0.0\n"
-                f"[limits]\nworkers = 4\nlease_s = {lease_s}\nbeat_s = {BEAT_S}\ngrace_s = {GRACE_S}\n"
-                f"phase_s = {PHASE_S}\nlost_attempts = {LOST_ATTEMPTS}\n{limit}"
+                f"[limits]\nworkers = {self.plan.workers}\nlease_s = {lease_s}\nbeat_s = {BEAT_S}\n"
+                f"grace_s = {GRACE_S}\nphase_s = {PHASE_S}\nlost_attempts = {LOST_ATTEMPTS}\n{limit}"
                 f"stop_at_goal = {str(self.goal and not quota).lower()}\n")
 
     def settings(self) -> Any:
@@ -181,7 +208,7 @@ class World:
         self.checker.look()
 
     def _hire(self) -> None:
-        for _ in range(4):
+        for _ in range(self.plan.workers):
             self._start_worker()
         self._start_daemon()
 
@@ -272,6 +299,7 @@ class World:
         self.at(self.now + delay, call)
 
     def _step(self, process: Process) -> None:
+        self._asked = self.ground.requests
         try:
             delay = process.step()
         except Killed as killed:
@@ -282,10 +310,30 @@ class World:
             self._end(process)
             return
         if delay > 0:
-            delay = max(delay, GRAIN_S) * self.rng.uniform(1.0, 1.1)
+            grain_s = self.plan.look_s if isinstance(process, WorkerProcess) else self.plan.grain_s
+            delay = max(delay, grain_s) * self.rng.uniform(1.0, 1.1)
+        delay += self._spent_s
         if self.strikes("step_late"):
             delay += self.rng.uniform(0, 5.0 if isinstance(process, WorkerProcess) else 50.0)
         self._wake(process, delay + 0.01)
+
+    @property
+    def _spent_s(self) -> float:
+        """What the requests of this step have taken so far."""
+        return self.plan.request_s * (self.ground.requests - self._asked)
+
+    def dispatched(self, experiment: str) -> None:
+        """A daemon has sent the message of this experiment."""
+        if experiment in self._sent or self.calm:
+            return
+        self._sent.add(experiment)
+        if self._freed:
+            self.reactions_s.append(self.now + self._spent_s - self._freed.popleft())
+
+    def freed(self) -> None:
+        """An experiment has ended: its place can be taken by another."""
+        if not self.calm:
+            self._freed.append(self.now)
 
     def _end(self, process: Process) -> None:
         if not process.alive:  # it died while it stood still in the middle of a call

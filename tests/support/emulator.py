@@ -12,6 +12,7 @@ import os
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,13 @@ from support.servers import Endpoint, free_port, running, unavailable
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     if importlib.util.find_spec("ministack") is None:
         unavailable("the AWS emulator is not installed", "run make test once, which sets it up")
-    folder = tmp_path_factory.mktemp("emulator")
+    with serving(tmp_path_factory.mktemp("emulator")) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Endpoint]:
+    """An emulator of its own, with its state in this folder."""
     port = free_port()
     endpoint = Endpoint(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "ministack"]

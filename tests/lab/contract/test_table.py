@@ -38,6 +38,15 @@ def test_what_was_never_written_is_none(table: Table) -> None:
     assert ids(table) == []
 
 
+def test_many_come_in_the_order_asked_for_without_those_that_do_not_exist(table: Table) -> None:
+    """More than DynamoDB gives in one request."""
+    names = [f"{n:03d}" for n in range(130)]
+    fill(table, names)
+    asked = [*reversed(names), "nowhere"]
+    assert [record.id for record in table.get_many("thing", asked)] == asked[:-1]
+    assert table.get_many("thing", []) == []
+
+
 def test_a_version_counts_the_writes(table: Table) -> None:
     for expected in range(3):
         table.commit([write("a", expected)])
