@@ -243,6 +243,8 @@ class Checker:
         self._holds(2, attempt.ending is not None, f"{entry.key} is settled while it runs")
         price = entry.price_usd_h or reservation.price_usd_h
         cost = min(cost_of(entry.used_s, price), reservation.amount)
+        if self._world.rents and price != reservation.price_usd_h:
+            self._world.saw("an attempt was paid by its machine")
         self._holds(2, entry.amount == cost and entry.used_s >= attempt.used_s, f"{entry.key} is settled wrongly")
 
     def _report(self, change: Change, image: Image) -> None:

@@ -13,8 +13,9 @@ from collections import Counter
 from simulator.world import World
 
 
-def command(seed: int, experiments: int) -> str:
-    return f"PYTHONPATH=.:tests .venv/bin/python -m simulator.run --seed {seed} --experiments {experiments}"
+def command(seed: int, experiments: int, rents: bool = False) -> str:
+    tail = " --rents" if rents else ""
+    return f"PYTHONPATH=.:tests .venv/bin/python -m simulator.run --seed {seed} --experiments {experiments}{tail}"
 
 
 def main() -> int:
@@ -22,17 +23,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1, help="how many, from --seed on")
     parser.add_argument("--experiments", type=int, default=200)
+    parser.add_argument("--rents", action="store_true", help="machines are rented, at prices that move")
     parser.add_argument("--tail", type=int, default=40, help="events to print of a world that breaks")
     asked = parser.parse_args()
     broken, faults, sometimes = 0, Counter[str](), Counter[str]()
     for seed in range(asked.seed, asked.seed + asked.seeds):
-        start, world = time.process_time(), World(seed, asked.experiments)
+        start, world = time.process_time(), World(seed, asked.experiments, rents=asked.rents)
         try:
             world.run()
             verdict = world.digest[:16]
         except Exception as error:
             broken += 1
-            verdict = f"{type(error).__name__}: {error}\n  {command(seed, asked.experiments)}"
+            verdict = f"{type(error).__name__}: {error}\n  {command(seed, asked.experiments, asked.rents)}"
             if asked.seeds == 1:
                 print("".join(world.tail[-asked.tail:]))
                 raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.disk import ProcessFiles
 from simulator.lines import Killed, Line, MessyQueue
 from simulator.machine import MoodyProposer, SimReporter, SimRunner, SimRunning, SimWorkspace
+from simulator.market import StreetMarket, machine
 
 from gpu_workers.worker import Surroundings as WorkerSurroundings
 from gpu_workers.worker import Worker, WorkerConfig
@@ -98,7 +99,7 @@ class WorkerProcess(Process):
         super().__init__(world, name)
         self.phases: list[SimRunning] = []
         backend = self.backend()
-        config = WorkerConfig(name=name, device_class="cpu:test",
+        config = WorkerConfig(name=name, device_class="cpu:test", machine=machine(name) if world.rents else None,
                               terms=Terms(lease_s=LEASE_S, beat_s=BEAT_S, grace_s=GRACE_S, phase_s=PHASE_S))
         self.worker = Worker(config, WorkerSurroundings(
             backend=backend, runner=SimRunner(world, self), track=lambda name: TRACK, goals=lambda e: TRACK.goals,
@@ -131,7 +132,8 @@ class DaemonProcess(Process):
                          tick_s=world.plan.tick_s, asking_s=world.plan.asking_s),
             world.settings(), Surroundings(
                 backend=backend, track=TRACK, proposer=MoodyProposer(world), reporter=SimReporter(world, backend),
-                clips=CLIPS, clock=self.clock, parse=parse, journal=self.journal))
+                clips=CLIPS, clock=self.clock, parse=parse, journal=self.journal,
+                market=StreetMarket(world) if world.rents else None))
 
     @property
     def over(self) -> bool:

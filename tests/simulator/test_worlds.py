@@ -32,12 +32,12 @@ SOMETIMES = (
     "settings", "the budget says no")
 
 
-def run(seed: int, experiments: int = EXPERIMENTS) -> World:
-    world = World(seed, experiments)
+def run(seed: int, experiments: int = EXPERIMENTS, rents: bool = False) -> World:
+    world = World(seed, experiments, rents=rents)
     try:
         world.run()
     except Exception as error:
-        pytest.fail(f"{type(error).__name__}: {error}\nrepeat it: {command(seed, experiments)}")
+        pytest.fail(f"{type(error).__name__}: {error}\nrepeat it: {command(seed, experiments, rents)}")
     return world
 
 
@@ -63,6 +63,15 @@ def test_the_same_seed_gives_the_same_events_to_the_byte() -> None:
                               capture_output=True, text=True, check=True).stdout for salt in ("1", "2")}
     assert len(digests) == 1
     assert digests != {""}
+
+
+def test_the_books_are_right_where_machines_are_rented_at_prices_that_move() -> None:
+    walked = Counter[str]()
+    for seed in range(1000, 1012):
+        walked += run(seed, 40, rents=True).sometimes
+    assert walked["an attempt was paid by its machine"]
+    assert walked["the account's prices"]
+    assert walked["a takeover"], "the hour of a daemon that died was paid by another"
 
 
 def test_two_seeds_are_two_worlds() -> None:

@@ -60,9 +60,9 @@ DRAWN = Plan()
 class World:
     """`run()` raises Broken where an invariant does not hold; `digest` is the hash of the event log."""
 
-    def __init__(self, seed: int, experiments: int = 200, ground: Ground | None = None,
-                 plan: Plan = DRAWN) -> None:
-        self.ground, self.plan = ground or OneMachine(), plan
+    def __init__(self, seed: int, experiments: int = 200, ground: Ground | None = None, plan: Plan = DRAWN,
+                 rents: bool = False) -> None:
+        self.ground, self.plan, self.rents = ground or OneMachine(), plan, rents
         self.seed, self.wanted, self.rng = seed, experiments, Random(seed)
         self.now = self.asleep = 0.0
         self.faults: Counter[str] = Counter()
