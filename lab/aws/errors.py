@@ -16,6 +16,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from lab.errors import Unavailable
 
@@ -69,7 +70,7 @@ def plain_errors(what: str) -> Iterator[None]:
         raise Unavailable(f"{what}: {_line(error)}; set AWS_PROFILE or sign in (`aws configure`)") from error
     except REGION as error:
         raise Unavailable(f"{what}: {NO_REGION}") from error
-    except (BotoCoreError, Boto3Error) as error:
+    except (BotoCoreError, Boto3Error, ResponseParserError) as error:
         raise Unavailable(f"{what}: {_line(error)}; check the network and the region, then call again") from error
 
 

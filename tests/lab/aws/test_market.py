@@ -114,6 +114,20 @@ def test_where_aws_may_not_be_asked_the_table_counts_and_each_thing_is_said() ->
         "spot prices are as last seen", "instances are as last seen", "amounts stored are as last seen"]
 
 
+@pytest.mark.ci
+def test_an_answer_that_is_none_of_aws_is_no_end_of_looking(account: Account) -> None:
+    """This emulator knows no EC2 and no Cost Explorer, and says so in a form that no library can read."""
+    market = market_of(account.client, Clock())
+    market.look()
+    assert [line.split(":")[0] for line in market.trouble()] == [
+        "spot prices are as last seen", "instances are as last seen", "amounts stored are as last seen"]
+    assert all("\n" not in line for line in market.trouble())
+    market.ask_bill(NOON)
+    market.look()
+    assert (found := market.bill()) is not None
+    assert "Cost Explorer" in found.why
+
+
 def test_what_is_stored_is_the_houses() -> None:
     made, answers = stubs()
     answers["ec2"].add_response("describe_spot_price_history", {"SpotPriceHistory": []})
