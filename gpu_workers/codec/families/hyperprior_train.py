@@ -71,6 +71,7 @@ class Training:
         self._rate = float(info.params["rate"])
         self.step, self.used_s, self.first_loss = 0, 0.0, math.inf
         self._last: dict[str, Any] = {}
+        self._waited_s, self._told_at = 0.0, time.monotonic()
         self._torch.manual_seed(info.seed)
         self.network = Network(shape, float(info.params["price"]), float(info.params["chroma"]))
         self.network.to(self._device, memory_format=self._torch.channels_last)
@@ -99,7 +100,12 @@ class Training:
         self._check(float(loss.detach()))
 
     def told(self) -> dict[str, float]:
-        return {name: round(float(value), 6) for name, value in self._last.items()}
+        """Of the last step; and of the time since this was last asked, the share in which footage was waited for."""
+        now = time.monotonic()
+        waits = 100 * self._waited_s / max(now - self._told_at, 1e-9)
+        self._waited_s, self._told_at = 0.0, now
+        return {**{name: round(float(value), 6) for name, value in self._last.items()},
+                "data_wait_pct": round(min(waits, 100.0), 1)}
 
     def save(self, path: Path) -> Path:
         """Everything that the next step depends on."""
@@ -129,7 +135,9 @@ class Training:
             raise UserError(f"{path} is no checkpoint of this training: {error}") from error
 
     def crops(self) -> Any:
+        begin = time.monotonic()
         crops = self._torch.from_numpy(self._pool.crops(self._seed, self.step, self._batch))
+        self._waited_s += time.monotonic() - begin
         self._pixels = 4 * crops.shape[1] * crops.shape[3] * crops.shape[4]
         return crops.to(self._device)
 

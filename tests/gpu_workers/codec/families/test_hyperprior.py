@@ -7,6 +7,7 @@ import shutil
 from importlib import import_module
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -18,12 +19,13 @@ pytest.importorskip("compressai", reason="needs the learned extra: requirements/
 from gpu_workers.codec.decoder.hyperprior_latents import Synthesis
 from gpu_workers.codec.decoder.hyperprior_model import Shape
 from gpu_workers.codec.decoder.hyperprior_whole import exact
-from gpu_workers.codec.families import hyperprior
+from gpu_workers.codec.families import hyperprior, hyperprior_train
 from gpu_workers.codec.families.hyperprior_data import Pool
 from gpu_workers.codec.families.hyperprior_freeze import frozen
 from gpu_workers.codec.families.hyperprior_network import Network
 from gpu_workers.codec.families.hyperprior_space import SPACE
 from gpu_workers.codec.families.hyperprior_train import Training, learn
+from gpu_workers.gauges import data_wait_pct
 from lab.errors import Diverged, UserError
 from lab.experiment import TrainingLimit
 from lab.space import problems, sample
@@ -136,6 +138,19 @@ def test_an_interrupted_training_ends_with_the_very_weights(tmp_path: Path, fram
     whole = small_model(tmp_path / "whole", 8, shape, checkpoint=keep, checkpoint_s=0.0)
     resumed = small_model(tmp_path / "resumed", 8, shape, resume=kept)
     assert digest(whole) == digest(resumed)
+
+
+def test_a_training_claims_what_part_of_its_time_it_waits_for_footage(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the worker looks for it."""
+    training = Training(SMALL, train_info(tmp_path, 50), Pool(footage()[:1], 1, 128), 1)
+    training.one(0.0)
+    assert data_wait_pct(training.told()) is not None
+    clock = iter(range(3))
+    monkeypatch.setattr(hyperprior_train, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    training._told_at, training._waited_s = -1.0, 0.0
+    training.crops()  # waits from 0 to 1, and is asked at 2
+    assert data_wait_pct(training.told()) == pytest.approx(33.3)
 
 
 def test_a_training_that_explodes_says_so(tmp_path: Path) -> None:
