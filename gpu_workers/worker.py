@@ -9,7 +9,6 @@ what it was doing is given back at an interruption, and nobody is blamed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,8 @@ import msgspec
 import structlog
 
 from gpu_workers.collect import NotCollected
+from gpu_workers.interruption import expected_billed_h, too_long
+from gpu_workers.live import Live
 from gpu_workers.runner import PhaseEnd, Runner, Running
 from gpu_workers.workspace import RESUME, Workspace
 from lab.backend import Backend, Message
@@ -71,14 +72,11 @@ class Job:
     terms: Terms
     track: Track
     workspace: Workspace
+    live: Live
     started: float
     acknowledged: float  # when a heartbeat was last known to have arrived
     next_beat: float
     beats: int = 0
-    next_look: float = 0.0  # for a live checkpoint
-    looks: int = 0
-    live: set[str] = field(default_factory=set)  # checkpoints that its record names, has named, or may come to name
-    complained: bool = False  # of a live output that is no checkpoint: once is enough
     phase: Phase | None = None
     running: Running | None = None
     progress: dict[str, Any] = field(default_factory=dict)
@@ -97,6 +95,7 @@ class Worker:
         self._asked = 0.0  # when this delivery was first claimed: the lease may run from there if the reply was lost
         self._job: Job | None = None
         self._interrupted = ""
+        self._spot = config.machine is not None and config.machine.spot
 
     @property
     def idle(self) -> bool:
@@ -171,9 +170,10 @@ class Worker:
         return 0.0
 
     def _new_job(self, queue: str, message: Message, experiment: Experiment, fence: int) -> Job:
-        return Job(message, queue, experiment, fence, experiment.attempts[-1].terms or self._config.terms,
-                   self._around.track(experiment.spec.track), self._around.workspace(experiment),
-                   started=self._asked, acknowledged=self._asked, next_beat=self._now())
+        terms, workspace = experiment.attempts[-1].terms or self._config.terms, self._around.workspace(experiment)
+        return Job(message, queue, experiment, fence, terms, self._around.track(experiment.spec.track), workspace,
+                   Live(experiment.id, workspace, terms, self._spot, self._now), started=self._asked,
+                   acknowledged=self._asked, next_beat=self._now())
 
     def _begin(self, job: Job) -> float:
         """Start the first phase that is not done; with none left, judge what was measured."""
@@ -181,6 +181,9 @@ class Worker:
         waiting = [p for p in job.track.phases(job.experiment.spec) if not (p.name in done and done[p.name].done)]
         if not waiting:
             job.outcome = self._judged(job)
+            return 0.0
+        if dear := [phase for phase in waiting if self._too_dear(job, phase)]:
+            job.outcome = _failed("harness_fault", _told_dear(job, dear[0]))
             return 0.0
         job.phase = waiting[0]
         try:
@@ -196,9 +199,8 @@ class Worker:
             job.running = self._around.runner.start(request, limit_s, memory_mb)
         except OSError as error:
             raise _no_room(job, job.phase, error) from error
-        if RESUME in request.inputs:
-            job.live.add(job.experiment.checkpoints[job.phase.name].outputs[job.phase.live])
-        job.next_look = self._now() + job.terms.checkpoint_s
+        resumed = RESUME in request.inputs
+        job.live.begin(job.experiment.checkpoints[job.phase.name].outputs[job.phase.live] if resumed else None)
         self._around.probe("phase.start.after")
         return POLL_S
 
@@ -207,8 +209,7 @@ class Worker:
             job.progress = claim
         end = running.poll()
         if end is None:
-            if phase.live and self._now() >= job.next_look:
-                job.next_look = self._now() + job.terms.checkpoint_s
+            if phase.live and job.live.due:
                 self._keep_live(job, phase, running)
             return min(POLL_S, max(job.next_beat - self._now(), 0.0))
         self._around.probe("phase.end.before")
@@ -219,30 +220,21 @@ class Worker:
         return 0.0
 
     def _keep_live(self, job: Job, phase: Phase, running: Running) -> None:
-        """What the phase could go on from, if it has left anything new since the last look."""
-        try:
-            if not running.fetch_live(phase.live):
-                return
-            kept = job.workspace.keep_live(phase)
-        except (NotCollected, OSError) as wrong:  # or no room of ours; it costs a checkpoint, and not the attempt
-            if not job.complained:
-                log.warning("no checkpoint", experiment=job.experiment.id, phase=phase.name, why=str(wrong))
-            job.complained = True
-            return
-        job.live.update(kept.values())
-        job.looks += 1
-        self._checkpointed(job, phase, Checkpoint(outputs=kept, done=False), f"live.{phase.name}.{job.looks}")
+        kept = job.live.take(phase, running)
+        if kept is not None:
+            checkpoint = Checkpoint(outputs=kept, done=False)
+            self._checkpointed(job, phase, checkpoint, f"live.{phase.name}.{job.live.taken}")
+            job.live.recorded()
 
     def _checkpointed(self, job: Job, phase: Phase, checkpoint: Checkpoint, op: str) -> None:
-        """Once the record is known to name this one, the live ones before it are nobody's. One that cannot be removed
-        holds nothing up: the next look tries again, and then `aether gc`."""
-        store, before = self._around.backend.store, self._around.clock.wall()
+        before = self._around.clock.wall()
         self._ledger.checkpointed(job.experiment.id, job.fence, phase.name, checkpoint,
                                   op_id=f"{job.experiment.id}.{job.fence}.{op}")
-        for hash in sorted(job.live.difference(checkpoint.outputs.values())):
-            with suppress(Unavailable):
-                store.retire(hash, before)  # not if an attempt that came after us has stored the very same
-                job.live.discard(hash)
+        job.live.retire(checkpoint.outputs.values(), self._around.backend.store, before)
+
+    def _too_dear(self, job: Job, phase: Phase) -> bool:
+        limit_s = phase.within_s(job.terms.phase_s)
+        return self._spot and not phase.live and too_long(limit_s, job.terms.interruptions_per_h)
 
     def _record(self, job: Job, phase: Phase, end: PhaseEnd) -> None:
         """Keep what the phase left, and its log's end, before anyone is told that it is done."""
@@ -359,6 +351,15 @@ def _no_room(job: Job, phase: Phase, error: OSError) -> Unavailable:
 
 def _failed(reason: Reason, detail: str) -> Outcome:
     return Outcome(verdict="failed", reason=reason, detail=detail[:DETAIL])
+
+
+def _told_dear(job: Job, phase: Phase) -> str:
+    """No fault of the candidate's: on a machine that stays it may run."""
+    hours, per_h = phase.within_s(job.terms.phase_s) / 3600, job.terms.interruptions_per_h
+    billed_h = expected_billed_h(hours, per_h)
+    return (f"{phase.name} may take {hours:.3g} h and leaves no checkpoint; on a spot machine with {per_h:g} "
+            f"interruptions an hour that bills {billed_h:,.0f} h. Lower limits.phase_s, or run it on a machine that "
+            f"stays")
 
 
 def _blamed(reason: Reason, phase: Phase) -> Reason:

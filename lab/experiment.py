@@ -107,6 +107,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     grace_s: float = 15.0
     phase_s: float = 600.0
     checkpoint_s: float = 30.0
+    interruptions_per_h: float = 0.15  # of a spot machine
     memory_mb: int = 4096
     threads: int = 1
     lost_attempts: int = 20

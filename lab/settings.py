@@ -106,7 +106,11 @@ class LimitsSection(Section, frozen=True, kw_only=True):
         description="wall clock of one phase; what takes longer ends as `timeout`")] = TERMS.phase_s
     memory_mb: Annotated[int, Meta(ge=256, description="memory of one phase")] = TERMS.memory_mb
     checkpoint_s: Annotated[Positive, Meta(
-        description="between checkpoints of a training: what a crash may cost")] = TERMS.checkpoint_s
+        description="between checkpoints of a training: what a crash may cost; on spot machines the least")
+    ] = TERMS.checkpoint_s
+    interruptions_per_h: Annotated[float, Meta(
+        ge=0, description="how often AWS takes a spot machine away; with what a checkpoint takes, it decides how often "
+                          "one is kept there")] = TERMS.interruptions_per_h
     lost_attempts: Annotated[Whole, Meta(
         description="silent ends that an experiment may have in all; one more, and it ends as `poison`, "
                     "whatever it has kept")] = TERMS.lost_attempts
@@ -123,8 +127,8 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     def terms(self) -> Terms:
         """What the next attempt is held to."""
         return Terms(lease_s=self.lease_s, beat_s=self.beat_s, grace_s=self.grace_s, phase_s=self.phase_s,
-                     checkpoint_s=self.checkpoint_s, memory_mb=self.memory_mb, threads=self.threads,
-                     lost_attempts=self.lost_attempts)
+                     checkpoint_s=self.checkpoint_s, interruptions_per_h=self.interruptions_per_h,
+                     memory_mb=self.memory_mb, threads=self.threads, lost_attempts=self.lost_attempts)
 
 
 class ReportSection(Section, frozen=True, kw_only=True):
