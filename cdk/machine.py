@@ -63,7 +63,8 @@ class Machine(Construct):
         self.template = aws_ec2.LaunchTemplate(
             self, "Template", launch_template_name=self.group_name, role=self.role, security_group=closed,
             machine_image=aws_ec2.MachineImage.from_ssm_parameter(kind.image), user_data=aws_ec2.UserData.custom(data),
-            require_imdsv2=True, http_put_response_hop_limit=1, associate_public_ip_address=True,
+            require_imdsv2=True, http_put_response_hop_limit=1, instance_metadata_tags=True,  # the tag that keeps it
+            associate_public_ip_address=True,
             instance_initiated_shutdown_behavior=aws_ec2.InstanceInitiatedShutdownBehavior.TERMINATE,
             block_devices=[aws_ec2.BlockDevice(device_name="/dev/sda1", volume=aws_ec2.BlockDeviceVolume.ebs(
                 kind.volume_gib, encrypted=True, volume_type=aws_ec2.EbsDeviceVolumeType.GP3))])

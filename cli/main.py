@@ -49,7 +49,7 @@ COMMANDS = (
     Row("reproduce", "cli.reproduce:reproduce", "Run an experiment again and compare its numbers.", RESULTS),
     Row("codec", "cli.codec:app", "Encode, decode, compare and benchmark video.", CODEC),
     Row("orchestrate", "cli.orchestrate:orchestrate", "The daemon alone; workers elsewhere.", HOUSE),
-    Row("work", "cli.orchestrate:work", "One worker alone.", HOUSE),
+    Row("work", "cli.work:app", "One worker alone; or keep a worker's instance for a look.", HOUSE),
     Row("gc", "cli.gc:gc", "Remove what no experiment needs any more.", HOUSE),
     Row("doctor", "cli.doctor:doctor", "Check this machine and the laboratory; repair from the journal.", HOUSE),
 )

@@ -1,11 +1,10 @@
-"""`aether orchestrate` and `aether work`: the daemon's and a worker's process, alone. `aether run` starts both."""
+"""`aether orchestrate`: the daemon's process, alone. `aether run` starts it with workers."""
 
 from __future__ import annotations
 
-import math
 import os
 import sys
-from typing import Annotated, Literal
+from typing import Annotated
 
 import structlog
 import typer
@@ -31,23 +30,8 @@ def orchestrate(
     from orchestrator.main import serve
     opened = open_lab(backend)
     settings = settings_in_force(opened, opened.ledger.office.control().settings)
-    _greet(f"the daemon of {opened.address}; `aether work` adds workers, Ctrl-C ends it")
+    greet(f"the daemon of {opened.address}; `aether work` adds workers, Ctrl-C ends it")
     typer.echo(serve(backend, settings, seed=seed, wait=wait, standing=standing))
-
-
-def work(
-    backend: BackendOption = DEFAULT_BACKEND,
-    name: Annotated[str, typer.Option(help="How it is called in attempts; default: host and process.")] = "",
-    job_class: Annotated[Literal["cpu", "gpu"], typer.Option(help="The queue that it works at.")] = "cpu",
-    idle_minutes: Annotated[float, typer.Option(min=0, help="Leave after so long without work.")] = math.inf,
-    parent: ParentOption = 0,
-) -> None:
-    """Run one worker until it is told to go (Ctrl-C): it then gives its work back."""
-    die_with(parent)
-    log_to_stderr()
-    from gpu_workers.main import serve
-    _greet(f"a worker of {backend}; Ctrl-C gives its work back")
-    serve(backend, name=name, job_class=job_class, idle_s=60 * idle_minutes)
 
 
 def log_to_stderr() -> None:
@@ -62,7 +46,7 @@ def log_to_stderr() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
-def _greet(words: str) -> None:
+def greet(words: str) -> None:
     """At a terminal, where a silent process looks like a stuck one."""
     if sys.stderr.isatty():
         typer.echo(words, err=True)

@@ -11,7 +11,9 @@ instance() { /opt/boot/bin/python /opt/boot/instance.py "$@"; }
 # The topic hears the last lines, and the instance goes: nothing starts again in silence.
 failed() {
     said "the boot failed in line $1"
-    if [[ ! -x /opt/boot/bin/python ]] || ! instance failed "the boot of $ROLE"; then
+    if [[ -x /opt/boot/bin/python ]] && instance failed "the boot of $ROLE"; then
+        [[ $ROLE == orchestrator ]] || exit 1
+    else
         said "nobody could be told; see the console's output"
     fi
     shutdown -h +30  # where it still stands: time for a look, and no more than two such mails an hour

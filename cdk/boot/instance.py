@@ -1,4 +1,5 @@
-"""What an instance says to AWS: it fetches its code, sends its logs, and is given back once it failed or idled.
+"""What an instance says to AWS: it fetches its code, sends its logs, and is given back once it failed or idled,
+unless a person keeps it.
 
 It travels whole in the user data and runs beside nothing but boto3.
 """
@@ -8,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -20,14 +23,26 @@ import boto3
 LOGS = Path("/var/log/aether")
 FAILURES = Path("/run/aether-failures")
 TRIES = 5  # of a service that crashes, before the instance goes
+KEEP = "aether:keep"  # a tag of the instance, which the metadata service tells: "30 minutes, …"
+LOOK_S = 600  # for which one that failed stays, so that a person may keep it
 METADATA = "http://169.254.169.254/latest/"
 AT_ONCE = 500_000  # bytes of logs in one turn
 PAUSE_S = 5.0
 
 
 def own_id() -> str:
+    return _told("instance-id")
+
+
+def _told(name: str) -> str:
+    """What the metadata service says, which is nothing of what it has no word for."""
     token = _asked("PUT", "api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"})
-    return _asked("GET", "meta-data/instance-id", {"X-aws-ec2-metadata-token": token})
+    try:
+        return _asked("GET", f"meta-data/{name}", {"X-aws-ec2-metadata-token": token})
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return ""
+        raise
 
 
 def _asked(method: str, path: str, headers: dict[str, str]) -> str:
@@ -72,19 +87,15 @@ def send_logs(client: Any, folder: Path, me: str, sent: dict[Path, int]) -> None
 
 def failed(what: str, me: str = "", folder: Path = LOGS) -> None:
     """The topic hears the last lines of each log; then the instance goes."""
-    me = me or own_id()
+    me, worker = me or own_id(), os.environ["AETHER_ROLE"] != "orchestrator"
     ends = [f"{path.name}:\n" + "\n".join(path.read_text(errors="replace").splitlines()[-40:])
             for path in sorted(folder.glob("*.log"))]
+    then = (f"The instance is given back in {LOOK_S // 60} minutes. To keep it for a look: aether work keep {me} "
+            f"--minutes 30 --backend aws:{os.environ['AETHER_LAB']}\nIts last lines:" if worker else "Its last lines:")
     boto3.client("sns").publish(TopicArn=os.environ["AETHER_TOPIC"], Subject=f"Aether: {what} failed on {me}"[:99],
-                                Message="\n\n".join(["The instance is given back. Its last lines:", *ends])[:200_000])
-    give_back(me)
-
-
-def give_back(me: str) -> None:
-    """A worker's place goes with it. The orchestrator's group has one place, and fills it again."""
-    if os.environ["AETHER_ROLE"] != "orchestrator":
-        boto3.client("autoscaling").terminate_instance_in_auto_scaling_group(
-            InstanceId=me, ShouldDecrementDesiredCapacity=True)
+                                Message="\n\n".join([then, *ends])[:200_000])
+    if worker:
+        go(LOOK_S)
 
 
 def ended() -> None:
@@ -93,13 +104,44 @@ def ended() -> None:
     if told.strip() == "stopping" or os.environ["AETHER_ROLE"] == "orchestrator":
         return
     if os.environ.get("SERVICE_RESULT") == "success":
-        give_back(own_id())
+        go(0)
         return
     with FAILURES.open("a") as file:
         file.write("x")
     tell_crash()
     if FAILURES.stat().st_size >= TRIES:
         failed(f"the worker {os.environ['AETHER_ROLE']}")
+
+
+def go(stay_s: int) -> None:
+    """The service ends for good, and a unit of its own gives the instance back, since none may take long to stop."""
+    subprocess.run(["systemctl", "stop", "--no-block", f"aether-{os.environ['AETHER_ROLE']}"], check=False)
+    subprocess.run(["systemd-run", "--unit=aether-leave", "--property=EnvironmentFile=/opt/boot/environment",
+                    "--property=Restart=on-failure", "--property=RestartSec=30", sys.executable, __file__, "leave",
+                    str(stay_s)], check=True)
+
+
+def leave(stay_s: str) -> None:
+    """Gives the instance back when its time is over, and that for which a person keeps it. Their minutes count from
+    when they are first seen here: no clock is compared with another."""
+    until, kept = time.monotonic() + float(stay_s), ""
+    while True:
+        if (asked := _told(f"tags/instance/{KEEP}")) != kept:
+            kept, minutes = asked, re.match(r"\d+", asked)
+            until = time.monotonic() + 60 * int(minutes.group()) if minutes else until
+        if time.monotonic() >= until:
+            break
+        time.sleep(PAUSE_S)
+    give_back(own_id())
+
+
+def give_back(me: str) -> None:
+    """A worker's place goes with it, unless AWS takes this machine: then its group is to fill it again."""
+    if _told("autoscaling/target-lifecycle-state") == "Terminated":
+        return
+    taken = bool(_told("spot/instance-action") or _told("events/recommendations/rebalance"))
+    boto3.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=me, ShouldDecrementDesiredCapacity=not taken)
 
 
 def tell_crash(folder: Path = LOGS) -> None:
@@ -112,4 +154,4 @@ def tell_crash(folder: Path = LOGS) -> None:
 
 
 if __name__ == "__main__":
-    {"fetch": fetch, "logs": follow, "failed": failed, "ended": ended}[sys.argv[1]](*sys.argv[2:])  # type: ignore[operator]
+    {"fetch": fetch, "logs": follow, "failed": failed, "ended": ended, "leave": leave}[sys.argv[1]](*sys.argv[2:])  # type: ignore[operator]

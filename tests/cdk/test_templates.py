@@ -101,7 +101,8 @@ def test_only_the_orchestrator_sends_to_every_queue_and_a_worker_receives_from_i
 def test_instances_ask_for_a_token_keep_it_and_write_encrypted(templates: Templates) -> None:
     for template in resources(templates, "AWS::EC2::LaunchTemplate"):
         data = template["Properties"]["LaunchTemplateData"]
-        assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+        assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1,
+                                           "InstanceMetadataTags": "enabled"}
         [disk] = [one["Ebs"] for one in data["BlockDeviceMappings"]]
         assert (disk["Encrypted"], disk["VolumeType"]) == (True, "gp3")
         assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
