@@ -21,8 +21,9 @@ from lab.aws.errors import code_of, plain_errors
 from lab.aws.findings import AGAIN, Finding, failed
 from lab.aws.names import Names
 from lab.aws.parts import Part, parts_of, require_lab
+from lab.aws.prices import prices_of
 from lab.aws.table import connect
-from lab.errors import AetherError, NotFound
+from lab.errors import AetherError, NotFound, Refused
 from lab.experiment import JOB_CLASSES
 
 SKEW_S = 60.0  # AWS itself refuses requests beyond five minutes, and S3 beyond fifteen
@@ -52,6 +53,7 @@ def examine(prefix: str) -> Iterator[Finding]:
             yield from _looked_at(names, part)
         else:
             yield Finding(name=part.kind, found=f"{part.name} is missing", fix=AGAIN, level="bad")
+    yield prices(names.region)
     yield from capacity.examine(names)
 
 
@@ -115,6 +117,16 @@ def _clock(names: Names) -> Finding:
         return Finding(name="AWS's clock", found=f"this machine's is {skew_s:+.0f} s off it, and requests are refused",
                        fix="set the clock (`timedatectl set-ntp true`)", level="bad")
     return Finding(name="AWS's clock", found="this machine's agrees with it")
+
+
+def prices(region: str) -> Finding:
+    """Without them the daemon does not start."""
+    try:
+        known = prices_of(region)
+    except Refused as error:
+        found, _, fix = str(error).partition(": ")
+        return Finding(name="prices", found=found, fix=fix, level="bad")
+    return Finding(name="prices", found=f"of {region} as of {known.as_of}, by {known.source}")
 
 
 def _looked_at(names: Names, part: Part) -> Iterator[Finding]:

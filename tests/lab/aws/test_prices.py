@@ -13,6 +13,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from lab.aws import clients
+from lab.aws.doctor import prices
 from lab.aws.price_list import main
 from lab.aws.prices import LINUX, TABLE, SpotPrices, price_list, prices_of
 from lab.aws.rentable import ORCHESTRATOR, TYPES
@@ -121,3 +122,12 @@ def test_a_type_that_is_not_sold_there_leaves_the_table_as_it_was(tmp_path: Path
     with pytest.raises(NotFound, match=r"no price of t4g\.micro.* in eu-west-1"):
         main(["eu-west-1"], table, pricing(None))
     assert table.read_bytes() == TABLE.read_bytes()
+
+
+def test_the_doctor_says_of_when_prices_are_and_what_to_do_where_there_are_none() -> None:
+    known = prices("us-west-2")
+    assert (known.level, known.found) == ("ok", "of us-west-2 as of 2025-06, by memory of AWS's public price list")
+    missing = prices("mars-north-1")
+    assert missing.level == "bad"
+    assert "no prices of mars-north-1" in missing.found
+    assert "price_list mars-north-1" in missing.fix
