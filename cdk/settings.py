@@ -54,7 +54,8 @@ def from_context(context: Mapping[str, Any]) -> Settings:
             raise UserError(f"no setting is called {key}; there are {', '.join(KEYS)}")
     for key, example in (("email", "you@example.com"), ("monthlyBudget", "500")):
         if key not in asked:
-            raise UserError(f"{key} is missing: cdk deploy --all -c {key}={example}")
+            raise UserError(f"{key} is missing: cdk deploy --all -c {key}={example}, or keep it in cdk.context.json, "
+                            f"where every cdk command finds it")
     kinds = {field.name: str(field.type) for field in fields(Settings)}
     return Settings(**{KEYS[key]: _read(key, value, kinds[KEYS[key]]) for key, value in asked.items()})
 
