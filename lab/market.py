@@ -6,6 +6,7 @@ A lab on one machine has no market; there the settings say what an hour costs (`
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import fsum
 from typing import Protocol
 
 import msgspec
@@ -25,19 +26,22 @@ class Rented(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class House(msgspec.Struct, frozen=True, kw_only=True):
-    """What belongs to no attempt: the orchestrator and what is stored, and machines that boot or have no work."""
+    """What belongs to no attempt: the orchestrator and what is stored, and machines that boot or have no work. Sums are
+    exact, so that the same machines in another order cost the same."""
 
     fixed_usd_h: float
     rented: tuple[Rented, ...] = ()
 
     def usd_h(self, busy: Collection[str]) -> float:
         """While attempts pay for the machines `busy`."""
-        return self.fixed_usd_h + sum(one.aside_usd_h + (0.0 if one.id in busy else one.usd_h) for one in self.rented)
+        idle = (one.usd_h for one in self.rented if one.id not in busy)
+        return fsum((self.fixed_usd_h, *(one.aside_usd_h for one in self.rented), *idle))
 
     @property
     def bound_usd_h(self) -> float:
         """While none of these machines has work."""
-        return self.fixed_usd_h + sum(one.aside_usd_h + one.bound_usd_h for one in self.rented)
+        return fsum((self.fixed_usd_h, *(one.aside_usd_h for one in self.rented),
+                     *(one.bound_usd_h for one in self.rented)))
 
 
 class Market(Protocol):

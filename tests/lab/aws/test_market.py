@@ -14,7 +14,6 @@ from lab.aws.names import Names
 from lab.aws.prices import prices_of
 from lab.errors import UserError
 from lab.experiment import Machine
-from lab.market import open_market
 from lab.money import Bill
 from support.account import Account
 from support.moto import Machines
@@ -200,10 +199,6 @@ def test_a_bill_is_asked_for_beside_the_daemon_and_given_once() -> None:
     assert (found := market.bill()) is not None
     assert found.billed == 1_000_000
     assert market.bill() is None
-
-
-def test_a_lab_on_one_machine_has_no_market() -> None:
-    assert open_market("local:somewhere") is None
 
 
 @pytest.mark.ci
