@@ -37,6 +37,7 @@ class Live:
     _taking_s: float = 0.0  # all that keeping those took, until the record named them
     _begun: float = 0.0  # the last look
     _next: float = 0.0
+    _bare_since: float | None = None  # that there has been nothing to go on from
     _fetched: bool = False  # one that lies with us, and not yet in the store
     _complained: bool = False  # of a live output that is no checkpoint: once is enough
     _named: set[str] = field(default_factory=set)  # what the record names, has named, or may come to name
@@ -44,12 +45,18 @@ class Live:
     def begin(self, resumed: str | None) -> None:
         """A phase starts, from this one if any."""
         self._next, self._fetched = self.now() + self._pause_s(), False
+        self._bare_since = self.now() if resumed is None else None
         if resumed is not None:
             self._named.add(resumed)
 
     @property
     def due(self) -> bool:
         return self.now() >= self._next
+
+    @property
+    def bare_s(self) -> float:
+        """How long the phase has run without anything to go on from."""
+        return 0.0 if self._bare_since is None else self.now() - self._bare_since
 
     def take(self, phase: Phase, running: Running) -> dict[str, str] | None:
         """What the phase could go on from, stored, if it has left anything new since the last look. One that could not
@@ -68,7 +75,7 @@ class Live:
             self._complained, self._fetched = True, False
             return None
         self._named.update(kept.values())
-        self.taken += 1
+        self.taken, self._bare_since = self.taken + 1, None
         return kept
 
     def recorded(self) -> None:

@@ -33,6 +33,7 @@ from lab.track import Goal, Phase, Track
 IDLE_S = 0.2  # between two looks into an empty queue
 LISTEN_S = 10.0  # inside one look, where asking costs money; nothing beats meanwhile, since nothing is held
 POLL_S = 0.05  # between two looks at a running phase
+BARE_S = 3600.0  # for which a phase may leave no checkpoint where the machine may be taken, and the phase be long
 RETRY_S = 1.0  # after the backend could not be reached
 SCORES = "scores.json"
 DETAIL = 500  # characters of a failure that go into the ledger; the log's end is kept as an artefact
@@ -182,8 +183,9 @@ class Worker:
         if not waiting:
             job.outcome = self._judged(job)
             return 0.0
-        if dear := [phase for phase in waiting if self._too_dear(job, phase)]:
-            job.outcome = _failed("harness_fault", _told_dear(job, dear[0]))
+        if dear := [phase for phase in waiting if not phase.live and self._too_dear(job, phase)]:
+            told = f"{dear[0].name} leaves no checkpoint, and {_told_dear(job, dear[0])}"
+            job.outcome = _failed("harness_fault", told)
             return 0.0
         job.phase = waiting[0]
         try:
@@ -207,7 +209,7 @@ class Worker:
     def _watch(self, job: Job, phase: Phase, running: Running) -> float:
         for claim in running.progress():
             job.progress = claim
-        end = running.poll()
+        end = running.poll() or self._given_up(job, phase, running)
         if end is None:
             if phase.live and job.live.due:
                 self._keep_live(job, phase, running)
@@ -233,8 +235,19 @@ class Worker:
         job.live.retire(checkpoint.outputs.values(), self._around.backend.store, before)
 
     def _too_dear(self, job: Job, phase: Phase) -> bool:
-        limit_s = phase.within_s(job.terms.phase_s)
-        return self._spot and not phase.live and too_long(limit_s, job.terms.interruptions_per_h)
+        """For this machine, unless it leaves checkpoints."""
+        return self._spot and too_long(phase.within_s(job.terms.phase_s), job.terms.interruptions_per_h)
+
+    def _given_up(self, job: Job, phase: Phase, running: Running) -> PhaseEnd | None:
+        """One that was to leave checkpoints, and left none for so long that it is not likely to."""
+        if job.live.bare_s - running.waited_s < BARE_S or not (phase.live and self._too_dear(job, phase)):
+            return None
+        running.kill()
+        end = running.poll()
+        if end is None or end.reason is None:  # it was done a moment ago
+            return end
+        told = f"left no checkpoint in its first {BARE_S / 60:.0f} minutes, and {_told_dear(job, phase)}"
+        return msgspec.structs.replace(end, reason="harness_fault", detail=told)
 
     def _record(self, job: Job, phase: Phase, end: PhaseEnd) -> None:
         """Keep what the phase left, and its log's end, before anyone is told that it is done."""
@@ -356,10 +369,8 @@ def _failed(reason: Reason, detail: str) -> Outcome:
 def _told_dear(job: Job, phase: Phase) -> str:
     """No fault of the candidate's: on a machine that stays it may run."""
     hours, per_h = phase.within_s(job.terms.phase_s) / 3600, job.terms.interruptions_per_h
-    billed_h = expected_billed_h(hours, per_h)
-    return (f"{phase.name} may take {hours:.3g} h and leaves no checkpoint; on a spot machine with {per_h:g} "
-            f"interruptions an hour that bills {billed_h:,.0f} h. Lower limits.phase_s, or run it on a machine that "
-            f"stays")
+    return (f"may take {hours:.3g} h; on a spot machine with {per_h:g} interruptions an hour that bills "
+            f"{expected_billed_h(hours, per_h):,.0f} h. Lower limits.phase_s, or run it on a machine that stays")
 
 
 def _blamed(reason: Reason, phase: Phase) -> Reason:

@@ -18,6 +18,8 @@ STAYS = replace(SPOT, spot=False)
 COST_S = 10.0  # of keeping a checkpoint
 HOUR_S = 3600.0
 LONG = (replace(PHASES[0], limit_s=48 * HOUR_S, asked_s=48 * HOUR_S), PHASES[1])
+DEAR = ("may take 48 h; on a spot machine with 0.15 interruptions an hour that bills 8,923 h. Lower limits.phase_s, or "
+        "run it on a machine that stays")
 LONG_BARE = (replace(LONG[0], live=""), PHASES[1])
 
 
@@ -99,9 +101,41 @@ def test_days_without_checkpoints_are_not_begun_on_a_machine_that_may_be_taken(t
     outcome = bench.outcome(bench.send())
     assert bench.runner.started == []
     assert (outcome.verdict, outcome.reason) == ("failed", "harness_fault")  # no fault of the candidate's
-    assert outcome.detail == (
-        "fit may take 48 h and leaves no checkpoint; on a spot machine with 0.15 interruptions an hour that bills "
-        "8,923 h. Lower limits.phase_s, or run it on a machine that stays")
+    assert outcome.detail == f"fit leaves no checkpoint, and {DEAR}"
+
+
+def test_one_that_was_to_leave_checkpoints_and_does_not_is_given_up_after_an_hour(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, LONG, SPOT)
+    id = bench.send()
+    bench.step_until(lambda: bench.runner.started == ["fit"])
+    run_for(bench, HOUR_S - 60)
+    assert bench.runner.killed == 0
+    run_for(bench, 60)
+    outcome = bench.outcome(id)
+    assert bench.runner.killed == 1
+    assert (outcome.reason, outcome.detail) == (
+        "harness_fault", f"fit: left no checkpoint in its first 60 minutes, and {DEAR}")
+    assert "log.txt" in bench.lab.ledger.experiment(id).checkpoints["fit"].outputs
+
+
+@pytest.mark.parametrize(("phases", "machine", "leaves"), [
+    (LONG, SPOT, True), (PHASES, SPOT, False), (LONG, STAYS, False)])
+def test_one_that_leaves_them_or_is_short_or_stays_goes_on(
+        phases: tuple[Phase, ...], machine: Machine, leaves: bool, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, phases, machine)
+    bench.send()
+    bench.step_until(lambda: bench.runner.started == ["fit"])
+    bench.runner.live = leaves
+    run_for(bench, 2 * HOUR_S)
+    assert bench.runner.killed == 0
+
+
+def run_for(bench: Bench, seconds: float) -> None:
+    """In steps that a lease outlasts."""
+    end = bench.clock.now + seconds
+    while bench.clock.now < end:
+        bench.clock.now += 30.0
+        bench.worker.step()
 
 
 @pytest.mark.parametrize(("phases", "machine"), [(LONG, SPOT), (LONG_BARE, STAYS), (LONG_BARE, None)])

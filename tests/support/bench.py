@@ -70,6 +70,7 @@ class FakeRunner:
 
     def kill(self) -> None:
         self.killed += 1
+        self.finish("crash", "stopped by the worker")
 
     def finish(self, reason: Reason | None = None, detail: str = "", log: str = "said something") -> None:
         self.end = PhaseEnd(reason=reason, detail=detail, seconds=2.0, waited_s=self.waited_s, cpu_s=1.0,
