@@ -18,7 +18,7 @@ from cli.watch import Best, GoalLine, Watch, goal_lines
 from cli.words import PARTIAL, REFUTED, label, verdict
 from lab.backend import Store
 from lab.errors import AetherError
-from lab.experiment import Experiment, Scores
+from lab.experiment import Attempt, Experiment, Scores
 from lab.model import Model, model_of
 from lab.money import usd
 from lab.training import Curve, curves
@@ -164,9 +164,16 @@ def _attempts(experiment: Experiment) -> Iterator[RenderableType]:
         return
     yield table("attempt", "ended", "worked", "phases", "worker", "said", right=("attempt", "worked"), rows=[
         [str(a.fence), a.ending or "running", seconds(a.used_s),
-         ", ".join(f"{name} {seconds(took)}" for name, took in a.phases.items()), f"{a.worker} ({a.device_class})",
-         a.detail] for a in experiment.attempts])
+         ", ".join(f"{name} {seconds(took)}" for name, took in a.phases.items()), place(a), a.detail]
+        for a in experiment.attempts])
     yield ""
+
+
+def place(attempt: Attempt) -> str:
+    """Who ran it, and on what: the device, and the machine where it was a rented one."""
+    rented = attempt.machine
+    bought = f", {rented.type} {'spot' if rented.spot else 'on demand'} in {rented.zone}" if rented is not None else ""
+    return f"{attempt.worker} ({attempt.device_class}{bought})"
 
 
 def _files(experiment: Experiment) -> Iterator[RenderableType]:

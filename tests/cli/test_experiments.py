@@ -11,8 +11,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from cli.experiment_page import place
 from lab.backend import open_backend
-from lab.experiment import Checkpoint, Experiment, Outcome
+from lab.experiment import Attempt, Checkpoint, Experiment, Machine, Outcome
 from lab.local.backend import open_local
 
 Said = Callable[..., str]
@@ -79,6 +80,13 @@ def test_the_number_of_an_experiment_names_it(lab: Path, said: Said) -> None:
     assert first["experiment"]["id"] == "e00001"
     assert first["cost_usd"] > 0
     assert "no experiment" in said("experiments", "show", "999", code=2)
+
+
+def test_an_attempt_tells_the_machine_that_was_rented_for_it() -> None:
+    machine = Machine(id="i-1", type="g5.xlarge", zone="us-east-1b", spot=True)
+    attempt = Attempt(fence=1, worker="i-1-77", device_class="gpu:a10g", claimed_at=0.0)
+    assert place(attempt) == "i-1-77 (gpu:a10g)"
+    assert place(replace(attempt, machine=machine)) == "i-1-77 (gpu:a10g, g5.xlarge spot in us-east-1b)"
 
 
 def test_a_failed_one_shows_its_reason_and_its_logs_end_made_harmless(lab: Path, said: Said) -> None:
