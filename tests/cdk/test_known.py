@@ -12,7 +12,7 @@ from lab.aws.names import STACKS, Names
 
 pytestmark = pytest.mark.ci
 Templates = dict[str, Any]
-PROCESSORS = {"small": 2, "xlarge": 4, "2xlarge": 8, "4xlarge": 16}
+PROCESSORS = {"micro": 2, "small": 2, "xlarge": 4, "2xlarge": 8, "4xlarge": 16}
 NAMES = Names("aether", "123456789012", "us-east-1")
 
 
