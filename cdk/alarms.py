@@ -1,6 +1,7 @@
 """What a person is woken for: each alarm says so on the topic of the reports.
 
-A silent metric counts as it should: no heartbeat is a dead daemon, and no word of a crash is none.
+A silent metric counts as it should: no heartbeat is a dead daemon, and no word of a crash is none. Heartbeats are
+summed, since a daemon that hangs may tell that it made none.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Alarms(Construct):
         super().__init__(scope, id)
         self.all: list[aws_cloudwatch.Alarm] = []
         self._names, self._action = names, aws_cloudwatch_actions.SnsAction(lab.topic)
-        self._add("DaemonSilent", ours(names, "DaemonHeartbeat", "SampleCount"),
+        self._add("DaemonSilent", ours(names, "DaemonHeartbeat", "Sum"),
                   "No sign of the daemon for a quarter of an hour: see its log, or open a shell on the orchestrator",
                   below=1, periods=3, missing=BAD).add_ok_action(self._action)
         came = dead_letters.metric_invocations(period=MINUTES, statistic="Sum")

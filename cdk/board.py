@@ -32,7 +32,7 @@ def add_board(scope: Construct, names: Names, lab: Lab, alarms: Sequence[aws_clo
     board.add_widgets(
         _graph("GPU used, waiting for data, in percent", [ours(names, "GpuUsePct", "Average"),
                                                           ours(names, "DataWaitPct", "Average")]),
-        _graph("The daemon's heartbeats; workers' crashes", [ours(names, "DaemonHeartbeat", "SampleCount"),
+        _graph("The daemon's heartbeats; workers' crashes", [ours(names, "DaemonHeartbeat", "Sum"),
                                                              ours(names, "WorkerCrash", "Sum")]),
         _graph("Errors of the functions", [one.metric_errors(period=MINUTES) for one in functions]))
 

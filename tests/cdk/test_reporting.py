@@ -11,8 +11,9 @@ import pytest
 from cdk import powers
 from cdk.settings import from_context
 from lab.aws.site import PAGE
+from lab.aws.telemetry import UNITS
 from lab.experiment import JOB_CLASSES
-from support.templates import CHOSEN
+from support.templates import CHOSEN, ROOT
 
 pytestmark = pytest.mark.ci
 Templates = dict[str, Any]
@@ -39,9 +40,11 @@ def statements(template: dict[str, Any], of_role: str) -> list[dict[str, Any]]:
 
 def test_each_duty_is_a_function_on_arm_that_knows_its_lab(reporting: dict[str, Any]) -> None:
     functions = {one["FunctionName"]: one for one in of(reporting, "Lambda::Function")}
+    handlers = (ROOT / "agents" / "handlers.py").read_text()
     assert {name: one["Handler"] for name, one in functions.items()} == {
         name: f"agents.handlers.{handler}" for name, handler in NAMES.items()}
     for function in functions.values():
+        assert f"\ndef {NAMES[function['FunctionName']]}(event: Event, " in handlers.replace("_event", "event")
         assert (function["Runtime"], function["Architectures"]) == ("python3.12", ["arm64"])
         assert function["Environment"]["Variables"]["AETHER_PREFIX"] == "aether"
         assert function["Environment"]["Variables"]["XDG_CACHE_HOME"] == "/tmp", "nothing else is writable there"
@@ -109,14 +112,13 @@ def test_every_alarm_reaches_the_topic_and_silence_is_read_as_it_is_meant(report
     beat = alarms["aether-DaemonSilent"]
     assert (beat["Namespace"], beat["MetricName"], beat["Dimensions"]) == (
         "Aether", "DaemonHeartbeat", [{"Name": "Lab", "Value": "aether"}])
-    assert (beat["Statistic"], beat["ComparisonOperator"], beat["Threshold"]) == ("SampleCount", "LessThanThreshold", 1)
+    assert (beat["Statistic"], beat["ComparisonOperator"], beat["Threshold"]) == ("Sum", "LessThanThreshold", 1)
 
 
 def test_the_board_shows_what_the_lab_writes_of_itself(reporting: dict[str, Any]) -> None:
     [board] = of(reporting, "CloudWatch::Dashboard")
     text = json.dumps(board)
-    for metric in ("DaemonHeartbeat", "Experiments", "SpentUsd", "BestSoFar", "QueueAgeS", "GpuUsePct", "DataWaitPct",
-                   "WorkerCrash", "Backlog"):
+    for metric in UNITS:
         assert metric in text, metric
 
 
