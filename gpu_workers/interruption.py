@@ -35,9 +35,15 @@ def expected_billed_h(work_h: float, interruptions_per_h: float, interval_h: flo
     return work_h / interval_h * _stretch_h(interval_h + cost_h, interruptions_per_h)
 
 
-def too_long(limit_s: float, interruptions_per_h: float) -> bool:
-    """Whether a phase that may take so long, and leaves no checkpoint, is more than twice as dear as its length."""
-    return expected_billed_h(limit_s / 3600, interruptions_per_h) > WORTH * limit_s / 3600
+def too_dear(limit_s: float, interruptions_per_h: float) -> str:
+    """Why a phase that may take so long has to leave checkpoints: else it may be billed for more than twice its length.
+    Empty where it need not."""
+    hours = limit_s / 3600
+    billed_h = expected_billed_h(hours, interruptions_per_h)
+    if billed_h <= WORTH * hours:
+        return ""
+    return (f"may take {hours:.3g} h; on a spot machine with {interruptions_per_h:g} interruptions an hour that bills "
+            f"{billed_h:,.0f} h. Lower limits.phase_s, or run it on a machine that stays")
 
 
 def _stretch_h(length_h: float, interruptions_per_h: float) -> float:

@@ -9,14 +9,14 @@ what it was doing is given back at an interruption, and nobody is blamed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import structlog
 
 from gpu_workers.collect import NotCollected
-from gpu_workers.interruption import expected_billed_h, too_long
+from gpu_workers.interruption import too_dear
+from gpu_workers.job import Job
 from gpu_workers.live import Live
 from gpu_workers.runner import PhaseEnd, Runner, Running
 from gpu_workers.workspace import RESUME, Workspace
@@ -60,30 +60,6 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     probe: Probe = silent
     sandboxed: bool | None = None  # whether the runner puts what nobody trusts into boxes; told in the record
-
-
-@dataclass
-class Job:
-    """One attempt, as its worker sees it."""
-
-    message: Message
-    queue: str
-    experiment: Experiment
-    fence: int
-    terms: Terms
-    track: Track
-    workspace: Workspace
-    live: Live
-    started: float
-    acknowledged: float  # when a heartbeat was last known to have arrived
-    next_beat: float
-    beats: int = 0
-    phase: Phase | None = None
-    running: Running | None = None
-    progress: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    waited_s: float = 0.0  # for the machine, in phases that have ended
-    outcome: Outcome | None = None
 
 
 class Worker:
@@ -183,10 +159,10 @@ class Worker:
         if not waiting:
             job.outcome = self._judged(job)
             return 0.0
-        if dear := [phase for phase in waiting if not phase.live and self._too_dear(job, phase)]:
-            told = f"{dear[0].name} leaves no checkpoint, and {_told_dear(job, dear[0])}"
-            job.outcome = _failed("harness_fault", told)
-            return 0.0
+        for phase in waiting:
+            if not phase.live and (why := self._too_dear(job, phase)):
+                job.outcome = _failed("harness_fault", f"{phase.name} leaves no checkpoint, and {why}")
+                return 0.0
         job.phase = waiting[0]
         try:
             request = job.workspace.request(job.experiment, job.phase, job.terms)
@@ -234,19 +210,19 @@ class Worker:
                                   op_id=f"{job.experiment.id}.{job.fence}.{op}")
         job.live.retire(checkpoint.outputs.values(), self._around.backend.store, before)
 
-    def _too_dear(self, job: Job, phase: Phase) -> bool:
-        """For this machine, unless it leaves checkpoints."""
-        return self._spot and too_long(phase.within_s(job.terms.phase_s), job.terms.interruptions_per_h)
+    def _too_dear(self, job: Job, phase: Phase) -> str:
+        """Why it has to leave checkpoints here; empty where it need not."""
+        return too_dear(phase.within_s(job.terms.phase_s), job.terms.interruptions_per_h) if self._spot else ""
 
     def _given_up(self, job: Job, phase: Phase, running: Running) -> PhaseEnd | None:
         """One that was to leave checkpoints, and left none for so long that it is not likely to."""
-        if job.live.bare_s - running.waited_s < BARE_S or not (phase.live and self._too_dear(job, phase)):
+        if not phase.live or job.live.bare_s - running.waited_s < BARE_S or not (why := self._too_dear(job, phase)):
             return None
         running.kill()
         end = running.poll()
         if end is None or end.reason is None:  # it was done a moment ago
             return end
-        told = f"left no checkpoint in its first {BARE_S / 60:.0f} minutes, and {_told_dear(job, phase)}"
+        told = f"left no checkpoint in its first {BARE_S / 60:.0f} minutes, and {why}"
         return msgspec.structs.replace(end, reason="harness_fault", detail=told)
 
     def _record(self, job: Job, phase: Phase, end: PhaseEnd) -> None:
@@ -364,13 +340,6 @@ def _no_room(job: Job, phase: Phase, error: OSError) -> Unavailable:
 
 def _failed(reason: Reason, detail: str) -> Outcome:
     return Outcome(verdict="failed", reason=reason, detail=detail[:DETAIL])
-
-
-def _told_dear(job: Job, phase: Phase) -> str:
-    """No fault of the candidate's: on a machine that stays it may run."""
-    hours, per_h = phase.within_s(job.terms.phase_s) / 3600, job.terms.interruptions_per_h
-    return (f"may take {hours:.3g} h; on a spot machine with {per_h:g} interruptions an hour that bills "
-            f"{expected_billed_h(hours, per_h):,.0f} h. Lower limits.phase_s, or run it on a machine that stays")
 
 
 def _blamed(reason: Reason, phase: Phase) -> Reason:

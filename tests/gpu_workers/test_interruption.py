@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from gpu_workers.interruption import checkpoint_interval_s, expected_billed_h, too_long
+from gpu_workers.interruption import checkpoint_interval_s, expected_billed_h, too_dear
 
 PER_H = 0.15
 
@@ -52,7 +52,7 @@ def test_the_expectation_is_what_machines_that_are_taken_away_at_random_come_to(
 
 
 def test_a_phase_is_too_long_for_a_machine_that_may_be_taken_where_it_would_be_billed_twice() -> None:
-    assert not too_long(8 * 3600, PER_H)
-    assert too_long(9 * 3600, PER_H)
-    assert too_long(1e9, PER_H)  # an expectation beyond all floats
-    assert not too_long(48 * 3600, 0)
+    assert not too_dear(8 * 3600, PER_H)
+    assert too_dear(9 * 3600, PER_H)
+    assert too_dear(1e9, PER_H)  # an expectation beyond all floats
+    assert not too_dear(48 * 3600, 0)
