@@ -22,6 +22,7 @@ BEATS_EVERY_S = 5.0  # each a read and a write
 METRICS = 9  # that the daemon tells each minute while nothing runs: four of its own, and the best so far
 ALARMED_METRICS = 26  # that the alarms look at, those of the fleets' scaling among them
 GUARD_EVERY_MIN = 10
+DEAD_POLLS_A_MIN = 2 * 5 * 3  # Lambda listens to both dead-letter queues, five at a time, for 20 s each
 DISK_GB = 16
 LOGS_GB = 0.05
 STORED_GB = 10.0  # footage and results
@@ -57,15 +58,15 @@ def lines() -> tuple[Line, ...]:
             "DynamoDB million reads": reads / 1e6, "DynamoDB million writes": beats / 1e6,
             "DynamoDB GB-month": LEDGER_GB, "DynamoDB backup GB-month": LEDGER_GB}),
         Line("store", f"{STORED_GB:g} GB of footage and results", {"S3 GB-month": STORED_GB}),
-        Line("queues, topic", "asked each minute how much waits; a mail every hour", {
-            "SQS million requests": HOURS * 60 * 2 / 1e6, "SNS thousand mails": reports / 1000}),
+        Line("queues, topic", "asked each minute how much waits, dead letters listened to; a mail every hour", {
+            "SQS million requests": HOURS * 60 * (2 + DEAD_POLLS_A_MIN) / 1e6, "SNS thousand mails": reports / 1000}),
         Line("alarms", "by the metrics that they look at, the fleets' scaling among them", {
             "CloudWatch alarm": ALARMED_METRICS}),
         Line("metrics", "what the daemon tells each minute while nothing runs", {"CloudWatch metric": METRICS}),
         Line("dashboard, logs", "one; 50 MB a month", {"CloudWatch dashboard": 1, "CloudWatch logs GB": LOGS_GB}),
         Line("functions", "guard every 10 minutes, report every hour", {
             "Lambda million requests": (guards + reports) / 1e6, "Scheduler million calls": (guards + reports) / 1e6,
-            "Lambda Arm GB-second": guards * 3 * 0.25 + reports * 15 * 0.5}),
+            "Lambda Arm GB-second": guards * 3 * 0.5 + reports * 15 * 1.0}),
         Line("bill", "read once a day", {"Cost Explorer request": 31}),
         Line("page", "3,000 requests", {"CloudFront ten thousand requests": 0.3}),
     )
