@@ -39,7 +39,7 @@ class Lab(Stack):
         self.topic.add_subscription(aws_sns_subscriptions.EmailSubscription(settings.email))
         let_publish(self.topic, "cloudwatch")
         self.bill = add_budget(self, settings)
-        group = _orchestrator(self, names, network)
+        group = _orchestrator(self, settings, names, network)
         CfnOutput(self, "Topic", value=self.topic.topic_arn)
         for one, queue in self.queues.items():
             CfnOutput(self, f"Queue{one.title()}", value=queue.queue_url)
@@ -64,9 +64,12 @@ def _queue(scope: Construct, names: Names, job_class: str, dead: aws_sqs.Queue) 
         dead_letter_queue=aws_sqs.DeadLetterQueue(queue=dead, max_receive_count=RECEIVED_AT_MOST))
 
 
-def _orchestrator(scope: Construct, names: Names, network: Network) -> str:
+def _orchestrator(scope: Construct, settings: Settings, names: Names, network: Network) -> str:
+    """It keeps work for as many workers as the fleets may have instances."""
+    workers = sum(settings.maximum(one) for one in JOB_CLASSES)
     machine = Machine(scope, "Orchestrator", Kind(
-        role="orchestrator", command=f"orchestrate --backend aws:{names.prefix} --wait --standing", set="core",
+        role="orchestrator", set="core",
+        command=f"orchestrate --backend aws:{names.prefix} --wait --standing --workers {workers}",
         image=UBUNTU.format("arm64"), volume_gib=ORCHESTRATOR_DISK_GIB, restart="always"),
         names, network.closed, [*powers.to_send(names, JOB_CLASSES), *powers.to_price()])
     group = aws_autoscaling.AutoScalingGroup(

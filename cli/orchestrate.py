@@ -21,6 +21,8 @@ def orchestrate(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another daemon to fall silent.")] = False,
     standing: Annotated[bool, typer.Option("--standing", help="Stay when the run has ended, and go on at a person's "
                                                               "next word or with the next month.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=1000, help="How many workers may come elsewhere; there is work for "
+                                         "them all, or for [limits] workers if that is more.")] = 1,
     parent: ParentOption = 0,
 ) -> None:
     """Run the daemon alone, under the settings in force (`aether settings push`). Workers run elsewhere."""
@@ -31,7 +33,7 @@ def orchestrate(
     opened = open_lab(backend)
     settings = settings_in_force(opened, opened.ledger.office.control().settings)
     greet(f"the daemon of {opened.address}; `aether work` adds workers, Ctrl-C ends it")
-    typer.echo(serve(backend, settings, seed=seed, wait=wait, standing=standing))
+    typer.echo(serve(backend, settings, seed=seed, wait=wait, standing=standing, workers=workers))
 
 
 def log_to_stderr() -> None:

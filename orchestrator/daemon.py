@@ -53,6 +53,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     wait: bool = False  # wait for another daemon's lease to run out, instead of refusing
     observed: tuple[int, int] | None = None  # a heartbeat that is known to be a dead daemon's
     tick_s: float = 0.2  # between rounds; a finished experiment is seen within it
+    workers: int = 1  # that may come at least, where more than the settings say
     asking_s: float = inf  # the same while a designer is asked, if that is shorter
 
 
@@ -378,8 +379,9 @@ class Daemon:
 
     def _plan(self) -> None:
         """Fill the places in flight with what is wanted most: one for each worker, and one that waits."""
+        workers = max(self._settings.limits.workers, self._config.workers)
         for _ in range(PROPOSALS):
-            if self._pending is None and len(self._view.live) <= self._settings.limits.workers:
+            if self._pending is None and len(self._view.live) <= workers:
                 self._pending = self._wanted()
             if self._pending is None:
                 return

@@ -62,9 +62,10 @@ class ReporterProcess:
 
 
 def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bool = False,
-          standing: bool = False) -> str:
+          standing: bool = False, workers: int = 1) -> str:
     """Run the lab until it is done; gives why it ended. SIGTERM and SIGINT drain it (a second one leaves at once).
-    Where it is `standing`, it rests then until a person asks for more, or a new month begins, and goes on.
+    There is work for so many `workers`, or for as many as the settings say if those are more. Where it is `standing`,
+    it rests then until a person asks for more, or a new month begins, and goes on.
 
     Raises LabHeld where another daemon holds it, and whatever opening the backend raises.
     """
@@ -78,7 +79,7 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
             gauges = Gauges(telemetry, backend, clock) if telemetry is not None else None
             if standing and not _rested(Rest(backend.ledger), signals, gauges):
                 return "told to go while it rested"
-            daemon = Daemon(_config(backend, seed, wait, proof), settings, Surroundings(
+            daemon = Daemon(_config(backend, seed, wait, proof, workers), settings, Surroundings(
                 backend=backend, track=track, proposer=ProposerProcess(),
                 reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
                 journal=_journal(backend, probe), market=market))
@@ -139,10 +140,11 @@ def _journal(backend: Backend, probe: Probe) -> Journal | None:
     return told(Journal(path), probe, {"append": "journal.append"})
 
 
-def _config(backend: Backend, seed: int | None, wait: bool, proof: tuple[int, int] | None) -> DaemonConfig:
+def _config(backend: Backend, seed: int | None, wait: bool, proof: tuple[int, int] | None,
+            workers: int) -> DaemonConfig:
     host, pid = socket.gethostname(), os.getpid()
     return DaemonConfig(holder=f"{host}-{pid}-{secrets.token_hex(4)}", host=host, pid=pid, seed=seed, wait=wait,
-                        observed=proof, study_seed=study_seed(backend),
+                        observed=proof, study_seed=study_seed(backend), workers=workers,
                         tick_s=TICK_S if backend.folder is not None else TICK_FOR_MONEY_S, asking_s=TICK_S)
 
 

@@ -64,6 +64,13 @@ def test_nobody_is_let_in_and_no_gateway_is_paid_for(templates: Templates) -> No
     assert [one["Properties"]["VpcEndpointType"] for one in endpoints] == ["Gateway"] * 2
 
 
+def test_the_orchestrator_keeps_work_for_as_many_workers_as_the_fleets_may_have(templates: Templates) -> None:
+    fleets = list(resources({"workers": templates["workers"]}, "AWS::AutoScaling::AutoScalingGroup"))
+    most = sum(int(one["Properties"]["MaxSize"]) for one in fleets)
+    [template] = resources({"lab": templates["lab"]}, "AWS::EC2::LaunchTemplate")
+    assert f"--workers {most}'" in json.dumps(template["Properties"]["LaunchTemplateData"]["UserData"])
+
+
 FIGURES = ("ce:GetCostAndUsage", "cloudwatch:GetMetricStatistics")  # which take no resource either
 
 

@@ -123,6 +123,17 @@ def test_a_daemon_that_waits_for_a_designer_looks_again_sooner(backend: Backend,
     assert pauses == {True: 0.2, False: 1.0}
 
 
+@pytest.mark.parametrize(("may_come", "in_settings", "in_flight"), [(1, 1, 2), (5, 1, 6), (1, 3, 4)])
+def test_there_is_work_for_each_worker_that_may_come_and_one_that_waits(
+        backend: Backend, may_come: int, in_settings: int, in_flight: int) -> None:
+    settings = parse(f"[designers]\nevolution = 0.0\n[limits]\nworkers = {in_settings}\n[report]\nhourly = false\n")
+    daemon = Daemon(DaemonConfig(holder="me", workers=may_come), settings, Surroundings(
+        backend=backend, track=TRACK, proposer=InlineProposer(), reporter=NoReporter(),
+        clips=ClipSets("1" * 64, "2" * 64), clock=SystemClock(), parse=parse))
+    rounds(daemon, 20)
+    assert len(list(backend.ledger.all_experiments())) == in_flight
+
+
 def test_all_heartbeats_are_looked_at_in_one_request(backend: Backend, daemon: Daemon,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     rounds(daemon)
