@@ -47,7 +47,7 @@ def level_of_all(ledger: Ledger, budgets: Sequence[Budget]) -> Level:
     """The worst level of these, as the daemon finds it, for whoever looks without one."""
     running = sum(1 for _ in ledger.all_experiments("running"))
     reserved = sum(r.amount for r in ledger.accounts.open_reservations() if r.what == "attempt")
-    recent = [entry.amount for entry in ledger.accounts.latest(RECENT) if entry.what == "attempt" and entry.amount]
+    recent = [entry.amount for entry in ledger.accounts.latest_attempts(RECENT) if entry.amount]
     return worst_level(budgets, expected_cost(running, recent, reserved))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
 import msgspec
@@ -14,10 +14,11 @@ from lab.errors import NotFound
 from lab.experiment import Experiment
 from lab.money import Bill, Budget, Entry, Microusd, Reservation
 from lab.office import require_epoch
-from lab.table import Table
+from lab.table import Record, Table
 from lab.transaction import Transaction, Transactor
 
 BILL = ("bill", "latest")
+AFTER_ATTEMPTS = "e~"  # sorts after the entries of attempts (`e00042.1`) and before those of the house (`overhead.7.1`)
 What = Literal["attempt", "overhead", "model"]
 T = TypeVar("T")
 
@@ -104,10 +105,9 @@ class Accounts:
     def entries(self) -> Iterator[Entry]:
         yield from self._all("entry", Entry, None)
 
-    def latest(self, limit: int) -> list[Entry]:
-        """Of those that were settled last, by key, the newest first."""
-        page = self._table.page("entry", limit=limit, newest_first=True)
-        return [msgspec.json.decode(record.body, type=Entry) for record in page]
+    def latest_attempts(self, limit: int) -> list[Entry]:
+        """The entries of the last attempts, the newest first."""
+        return [msgspec.json.decode(record.body, type=Entry) for record in latest_attempts(self._table, limit)]
 
     def _book(self, t: Transaction, reservation: Reservation, entry: Entry) -> None:
         for id in reservation.budgets:
@@ -135,6 +135,11 @@ class Accounts:
         while page := self._table.page(kind, tag=tag, after=after, limit=500):
             yield from (msgspec.json.decode(record.body, type=form) for record in page)
             after = page[-1].id
+
+
+def latest_attempts(table: Table, limit: int) -> Sequence[Record]:
+    """Their entries, by key, the newest first; however many hours of the house were settled since."""
+    return table.page("entry", after=AFTER_ATTEMPTS, limit=limit, newest_first=True)
 
 
 def _budget(t: Transaction, id: str) -> Budget:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from lab.accounts import latest_attempts
 from lab.control import Change, Control, Image, Report
 from lab.experiment import Attempt, Experiment, Scores
 from lab.judging import champion as rule
@@ -174,13 +175,13 @@ class View:
 
 def _records(ledger: Ledger) -> Iterator[Record]:
     """What a view is made of, reservations before the attempts that used them. Books that are closed stay shut: of
-    settled reservations only the latest are read, of entries only the last ones."""
+    settled reservations only the latest are read, of entries only those of the last attempts."""
     yield from _pages(ledger, "reservation", "open")
     for change in ledger.changes(max(ledger.last_change() - LAG, 0), LAG):  # the list may not know of them yet
         yield from (image.record() for image in change.records if image.kind == "reservation")
     for kind in ("experiment", "budget", "control", "report"):
         yield from _pages(ledger, kind)
-    yield from reversed(ledger.table.page("entry", limit=RECENT, newest_first=True))
+    yield from reversed(latest_attempts(ledger.table, RECENT))
 
 
 def _pages(ledger: Ledger, kind: str, tag: str | None = None) -> Iterator[Record]:

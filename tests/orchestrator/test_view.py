@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from lab.experiment import Outcome
 from lab.local.table import SqliteTable
 from lab.table import Record
-from orchestrator.view import View
+from orchestrator.view import RECENT, View
 from support.curve.spec import GOALS, TRACK
-from support.laboratory import CRASH, HARNESS_FAULT, SUCCESS, Laboratory
+from support.laboratory import BUDGET, CRASH, HARNESS_FAULT, SUCCESS, USD, Laboratory
 
 
 def looked(lab: Laboratory) -> View:
@@ -70,6 +70,16 @@ def test_a_look_sees_money_that_was_reserved_a_moment_ago() -> None:
     view = looked(lab)
     assert view.unsettled.keys() == {f"{id}.1", f"{waiting}.1"}
     assert view.used.keys() == {f"{id}.1"}
+
+
+def test_a_look_knows_what_attempts_cost_however_many_hours_of_the_house_were_settled_since() -> None:
+    """Or whatever runs would be expected to cost all that is reserved, and the levels would stop a healthy lab."""
+    lab = a_lab_with(SUCCESS)
+    for hour in range(RECENT + 1):
+        lab.accounts.reserve_overhead(f"overhead.1.{hour}", USD, (BUDGET,), price_usd_h=0.02, epoch=lab.epoch,
+                                      op_id=lab.op())
+        lab.settle(f"overhead.1.{hour}", USD // 10)
+    assert looked(lab).recent_costs == [USD // 2]
 
 
 def test_our_own_faults_are_counted_until_something_ends_without_one() -> None:

@@ -160,6 +160,15 @@ def test_overhead_is_reserved_ahead_under_its_own_key(small: Laboratory) -> None
     assert [(entry.what, entry.experiment) for entry in small.accounts.entries()] == [("overhead", None)]
 
 
+def test_the_last_attempts_are_found_under_any_number_of_hours_of_the_house(small: Laboratory) -> None:
+    attempts = [f"{small.end()}.1" for _ in range(3)]
+    for hour in range(3):
+        key = small.accounts.reserve_overhead(f"overhead.1.{hour}", USD, (BUDGET,), price_usd_h=0.02,
+                                              epoch=small.epoch, op_id=small.op())
+        small.settle(key, USD // 10)
+    assert [entry.key for entry in small.accounts.latest_attempts(2)] == attempts[:0:-1]
+
+
 def test_overhead_is_reserved_once_under_a_key(small: Laboratory) -> None:
     def reserve() -> str:
         return small.accounts.reserve_overhead("hour.1", USD, (BUDGET,), price_usd_h=0.02, epoch=small.epoch,
