@@ -1,7 +1,7 @@
 # An instance's first minutes. Before this stand the settings (LAB, ROLE, COMMAND, SET, …), FIRST, the lock of boto3, and
 # HELPER, a small program that talks to AWS. Everything that is said here lies in boot.log and goes to CloudWatch.
 # shellcheck shell=bash disable=SC2154
-set -euo pipefail
+set -Eeuo pipefail  # with E, what fails inside a function is heard of too
 mkdir -p /var/log/aether /opt/boot
 exec > >(tee -a /var/log/aether/boot.log) 2>&1
 said() { echo "$(date -u +%FT%TZ) ${SECONDS}s $*"; }
@@ -18,7 +18,7 @@ failed() {
     fi
     shutdown -h +30  # where it still stands: time for a look, and no more than two such mails an hour
 }
-trap 'failed $LINENO' ERR
+trap 'failed $((BASH_LINENO[0] ? BASH_LINENO[0] : LINENO))' ERR  # of a function, the line that called it
 
 said "boot of $ROLE in $LAB"
 if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then  # the orchestrator's: room for the worst moment
@@ -82,7 +82,7 @@ said "the requirements are installed"
 
 useradd --create-home --shell /usr/sbin/nologin aether
 said "sandbox: $(cd / && runuser -u aether -- /opt/aether/.venv/bin/python -c \
-    'from gpu_workers.sandbox.canary import sandbox_here as s; print(s().by if s().works else "NOT SANDBOXED: " + s().why)')"
+    'from gpu_workers.sandbox.canary import sandbox_here as s; print(s().by if s().works else "NOT SANDBOXED: " + s().why)' || echo "NOT TRIED")"
 
 unit "aether-$ROLE.service" <<END
 [Unit]

@@ -66,3 +66,31 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
     found = subprocess.run([str(Path(sys.executable).parent / "shellcheck"), "--exclude=SC2034", str(script)],
                            capture_output=True, text=True)
     assert found.stdout == ""
+
+
+@pytest.mark.parametrize(("failing", "role", "told", "stands"), [
+    ("instance fetch bucket key /nowhere", "cpu", True, False),
+    ("instance fetch bucket key /nowhere", "orchestrator", True, True),
+    ("false", "cpu", True, False),
+    ("rm /opt/boot/bin/python; false", "cpu", False, True)])
+def test_a_boot_that_fails_is_told_once_and_never_stands_in_silence(
+        tmp_path: Path, failing: str, role: str, told: bool, stands: bool) -> None:
+    """Of the script its head, in a folder of its own; the helper fails at all but to tell."""
+    head = (HERE / "boot.sh").read_text().partition("\nsaid ")[0]
+    assert "trap" in head
+    for name, text in {"opt/boot/bin/python": '[[ $2 == failed ]]', "bin/shutdown": "true"}.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(f'#!/usr/bin/env bash\necho "{name}: $*" >>{tmp_path}/asked\n{text}\n')
+        (tmp_path / name).chmod(0o755)
+    script = f"ROLE={role} LAB=tlab REGION=us-east-1\n{head}\n{failing}\necho went on\n"
+    path = tmp_path / "script"
+    path.write_text(re.sub(r"/(?=opt/boot|var/log)", f"{tmp_path}/", script))
+    line = path.read_text().splitlines().index(failing.replace("/opt", f"{tmp_path}/opt")) + 1
+    ran = subprocess.run(["bash", str(path)], env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}, text=True,
+                         capture_output=True, check=False)
+    assert ran.returncode != 0
+    assert f"the boot failed in line {line}\n" in ran.stdout
+    assert "went on" not in ran.stdout
+    asked = (tmp_path / "asked").read_text()
+    assert asked.count(f"instance.py failed the boot of {role}") == told
+    assert asked.count("bin/shutdown: -h +30") == stands
