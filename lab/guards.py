@@ -6,7 +6,7 @@ simulator takes them out one at a time and must notice (`tests/simulator/mutants
 
 from __future__ import annotations
 
-from lab.control import DaemonLease
+from lab.control import DaemonLease, Guarded
 from lab.errors import OverBudget, Refused, Stale, WrongState
 from lab.experiment import MOVES, Experiment, Outcome, State
 from lab.money import Budget, Entry, Microusd, Reservation, cost_of, usd
@@ -50,6 +50,12 @@ def check_epoch(lease: DaemonLease | None, epoch: int) -> None:
     if lease is None or lease.epoch != epoch:
         current = lease.epoch if lease else 0
         raise Stale(f"epoch {epoch} is not the current one ({current}); another daemon has taken over")
+
+
+def check_guards_turn(before: Guarded, found: Guarded) -> None:
+    """What a guard found follows on what it had read; another guard may have written meanwhile."""
+    if found.n != before.n + 1:
+        raise Stale(f"finding {found.n} of the budget guard does not follow on {before.n}; another guard was quicker")
 
 
 def check_reserved(experiment: Experiment) -> None:

@@ -160,9 +160,9 @@ class Office:
 
     def guard(self, found: Guarded, held: str, told: Report | None, *, op_id: str) -> int:
         """What the guard found that is new, whether it holds the lab, and the word of it for the outbox, in one; gives
-        its number. Of two guards that find the same change, one writes it: the op_id is made of the number."""
+        its number. Of two guards at once one writes; the other is refused as Stale and has to look again."""
         def decide(t: Transaction) -> int:
-            t.read(*GUARD, Guarded)
+            guards.check_guards_turn(t.read(*GUARD, Guarded) or Guarded(), found)
             t.put(*GUARD, found)
             control = t.read(*CONTROL, Control) or Control()
             if control.held != held:

@@ -9,7 +9,7 @@ import pytest
 
 from agents.budget_guard import BY_BILL, BY_LEDGER, close, look, over_the_bill
 from lab.clock import month_key
-from lab.control import Guarded
+from lab.control import Control, Guarded
 from lab.money import Level, to_micro
 from lab.settings import parse
 from support.house import House
@@ -186,6 +186,21 @@ def test_aws_own_bill_closes_the_lab_until_its_month_is_over_or_a_person_says_so
     assert watched.look() == ("critical", False)
     watched.lab.clock.now = NOW + 10 * DAY_S
     assert watched.look() == ("ok", False)
+
+
+@pytest.mark.parametrize("quicker", ["the bill", "the schedule"])
+def test_of_two_guards_at_once_none_goes_unheard(watched: Watched, quicker: str) -> None:
+    watched.spend(86.0)
+    control = watched.office.control
+
+    def meanwhile() -> Control:
+        watched.office.control = control  # type: ignore[method-assign]
+        watched.look(bill=quicker == "the bill")
+        return control()
+    watched.office.control = meanwhile  # type: ignore[method-assign]
+    assert watched.look(bill=quicker != "the bill") == ("critical", True)
+    assert (watched.office.guarded().closed, control().held) == (True, BY_BILL)
+    assert watched.mails()[-1] == f"mine: {BY_BILL}"
 
 
 @pytest.mark.parametrize(("kind", "actual", "budget", "over"), [

@@ -127,9 +127,11 @@ def test_the_guards_word_stands_beside_a_persons_and_each_is_taken_back_by_itsel
     assert (lab.office.guarded(), lab.office.control()) == (Guarded(n=2), Control())
 
 
-def test_of_two_guards_that_find_the_same_change_one_writes_it(lab: Laboratory) -> None:
-    for level in ("critical", "high"):
-        assert lab.office.guard(Guarded(n=1, level=level), "", None, op_id="guard.1") == 1  # type: ignore[arg-type]
+def test_of_two_guards_at_once_one_writes_and_the_other_is_refused(lab: Laboratory) -> None:
+    for _ in range(2):
+        assert lab.office.guard(Guarded(n=1, level="critical"), "", None, op_id="guard.1.critical") == 1
+    with pytest.raises(Stale, match="another guard was quicker"):
+        lab.office.guard(Guarded(n=1, level="high"), "", None, op_id="guard.1.high")
     assert lab.office.guarded().level == "critical"
 
 
