@@ -29,13 +29,13 @@ from orchestrator.budgeting import terms_of, training_stops
 from orchestrator.champion import SETTLED, Standing, champion, leader, refuted, worth_confirming
 from orchestrator.designers.protocol import Budget
 from orchestrator.leases import LeaseWatch, Seen
+from orchestrator.messages import Messages
 from orchestrator.planner import ClipSets, Planner
 from orchestrator.post import Post, Reporter
 from orchestrator.proposer import Proposer
 from orchestrator.stages import Decision, Situation, Stage, decide
 from orchestrator.view import View
 
-RESEND_S = 30.0  # a queued experiment that nobody claimed for so long is sent again
 RETRY_S = 1.0  # after the backend could not be reached
 ROUND = 200  # changes followed in one round
 PROPOSALS = 4  # new experiments in one round, so that a round stays short
@@ -90,7 +90,7 @@ class Daemon:
         self._epoch = self._beats = self._revision = 0
         self._started = self._next_beat = self._ran_before_s = 0.0
         self._watched: tuple[tuple[int, int], float] | None = None
-        self._sent: dict[str, float] = {}  # experiment → when its message was last sent
+        self._messages = Messages(around.backend.queues, self._now)
         self._pending: Experiment | None = None  # proposed to the ledger, which has not answered yet
         self._leading = ("", 0)  # the leader, and how many experiments had ended when it took the lead
         self._run = Run(key=0, explored=0)
@@ -253,7 +253,6 @@ class Daemon:
             self._view.apply(change)
             if change.subject in self._view.ended:
                 self._planner.ended(change.subject)
-                self._sent.pop(change.subject, None)
         if self._view.control.settings != self._revision:
             self._adopt(self._view.control.settings)
             self._ready = False
@@ -457,28 +456,27 @@ class Daemon:
 
     def _dispatch(self) -> None:
         """Approve, pay, send. What is stuck between two of these goes on from there."""
-        training_stopped = training_stops(self._books.level(self._view, self._settings), self._overridden)
-        for experiment in list(self._view.live.values()):
-            trains = experiment.spec.limit is not None
-            if experiment.state in ("proposed", "queued") and not (trains and training_stopped):
-                try:
-                    self._dispatch_one(experiment)
-                except Stale:
-                    raise
-                except Refused as refusal:  # cancelled or claimed a moment ago: the next look shows it
-                    log.info("not dispatched", experiment=experiment.id, why=str(refusal))
+        for experiment in self._may_start():
+            try:
+                self._dispatch_one(experiment)
+            except Stale:
+                raise
+            except Refused as refusal:  # cancelled or claimed a moment ago: the next look shows it
+                log.info("not dispatched", experiment=experiment.id, why=str(refusal))
         self._catch_up()
+        self._messages.send_again([one for one in self._view.live.values() if one.reservation is not None],
+                                  [one for one in self._may_start() if one.reservation is not None])
+
+    def _may_start(self) -> list[Experiment]:
+        training_stopped = training_stops(self._books.level(self._view, self._settings), self._overridden)
+        return [one for one in self._view.live.values() if one.state in ("proposed", "queued")
+                and not (training_stopped and one.spec.limit is not None)]
 
     def _dispatch_one(self, experiment: Experiment) -> None:
         if experiment.state == "proposed":
             self._ledger.approve(experiment.id, epoch=self._epoch, op_id=f"approve.{experiment.id}")
-        if experiment.reservation is None:
-            if not self._books.reserve(experiment, self._view, self._settings):
-                return
-            self._sent.pop(experiment.id, None)
-        if self._now() - self._sent.get(experiment.id, -RESEND_S) >= RESEND_S:
-            self._backend.queues[experiment.spec.job_class].send(experiment.id)
-            self._sent[experiment.id] = self._now()
+        if experiment.reservation is None and self._books.reserve(experiment, self._view, self._settings):
+            self._messages.send(experiment)
 
     # ------------------------------------------------------------------ the end
 

@@ -167,6 +167,7 @@ class MessyQueue:
         self._answered(message)
 
     def waiting(self) -> int:
+        self._line.reach()
         return self._queue.waiting()
 
     def _answered(self, answer: T) -> T:

@@ -133,6 +133,7 @@ class MeteredQueue:
         self.done(message)
 
     def waiting(self) -> int:
+        self._meter.called("GetQueueAttributes", "SQS million requests")
         return self._queue.waiting()
 
 

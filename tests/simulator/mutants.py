@@ -22,6 +22,7 @@ import lab.transaction
 import orchestrator.books
 import orchestrator.daemon
 import orchestrator.leases
+import orchestrator.messages
 from lab.control import Change
 from lab.experiment import MOVES, Attempt, Terms
 from lab.settings import Settings
@@ -59,7 +60,6 @@ def _view_first(self: Any) -> bool:
         self._view.apply(change)
         if change.subject in self._view.ended:
             self._planner.ended(change.subject)
-            self._sent.pop(change.subject, None)
     if self._view.control.settings != self._revision:
         self._adopt(self._view.control.settings)
         self._ready = False
@@ -127,7 +127,7 @@ MUTANTS = {
                                        "a lease ends before its worker has stopped"),
     "terms of the attempt": Mutant(orchestrator.daemon, "terms_of", _terms_in_force,
                                    "a worker runs by another lease than the daemon watches"),
-    "sending again": Mutant(orchestrator.daemon, "RESEND_S", 1e12, "a lost message is a lost experiment"),
+    "sending again": Mutant(orchestrator.messages, "RESEND_S", 1e12, "a lost message is a lost experiment"),
     "settling what was cancelled": Mutant(orchestrator.books.Books, "settle_ended", nothing, "money stays reserved"),
 }
 
