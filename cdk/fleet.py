@@ -20,6 +20,7 @@ from cdk.powers import FLEET_TAG
 TARGET = 2.0  # waiting messages for each instance
 IDLE_MINUTES = 10
 MINUTE = Duration.minutes(1)
+WARMUP = Duration.minutes(5)  # until which no second one comes for the same reason
 
 
 class Fleet(Construct):
@@ -50,13 +51,16 @@ class Fleet(Construct):
         self._more(queue.queue_name, machine.group_name)
 
     def _first(self, waiting: aws_cloudwatch.Metric, name: str) -> None:
+        """The group tells its size each minute, of none too. Where that is late nothing is known and nothing done: one
+        is added, never set, so that no number of machines is ever lowered to the first."""
         wanted = aws_cloudwatch.Metric(namespace="AWS/AutoScaling", metric_name="GroupDesiredCapacity", period=MINUTE,
                                        dimensions_map={"AutoScalingGroupName": name}, statistic="Maximum")
         alone = aws_cloudwatch.MathExpression(
-            expression="IF(FILL(wanted, 0) < 1, waiting, 0)", period=MINUTE, label="work waits and nobody is wanted",
+            expression="IF(wanted < 1, waiting, 0)", period=MINUTE, label="work waits and nobody is wanted",
             using_metrics={"wanted": wanted, "waiting": waiting})
         step = aws_autoscaling.StepScalingAction(
-            self, "First", auto_scaling_group=self.group, adjustment_type=aws_autoscaling.AdjustmentType.EXACT_CAPACITY)
+            self, "First", auto_scaling_group=self.group, estimated_instance_warmup=WARMUP,
+            adjustment_type=aws_autoscaling.AdjustmentType.CHANGE_IN_CAPACITY)
         step.add_adjustment(adjustment=1, lower_bound=0)
         alarm = alone.create_alarm(
             self, "Unserved", threshold=1, evaluation_periods=1,
@@ -74,7 +78,7 @@ class Fleet(Construct):
                 dimensions=[policy.MetricDimensionProperty(name=dimension, value=value)])))
 
         policy(self, "More", auto_scaling_group_name=self.group.auto_scaling_group_name,
-               policy_type="TargetTrackingScaling", estimated_instance_warmup=300,
+               policy_type="TargetTrackingScaling", estimated_instance_warmup=WARMUP.to_seconds(),
                target_tracking_configuration=policy.TargetTrackingConfigurationProperty(
                    target_value=TARGET, disable_scale_in=True,
                    customized_metric_specification=policy.CustomizedMetricSpecificationProperty(metrics=[

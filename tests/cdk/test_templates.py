@@ -140,9 +140,12 @@ def test_fleets_grow_by_the_backlog_and_start_by_an_alarm(templates: Templates) 
         metrics = one["CustomizedMetricSpecification"]["Metrics"]
         assert [metric["ReturnData"] for metric in metrics] == [False, False, True]
     steps = [one for one in policies if one["PolicyType"] == "StepScaling"]
-    assert [one["AdjustmentType"] for one in steps] == ["ExactCapacity"] * 2
+    assert [one["AdjustmentType"] for one in steps] == ["ChangeInCapacity"] * 2, "an exact one would lower a late group"
+    assert [[step["ScalingAdjustment"] for step in one["StepAdjustments"]] for one in steps] == [[1], [1]]
     for alarm in resources({"workers": templates["workers"]}, "AWS::CloudWatch::Alarm"):
-        assert "IF(FILL(wanted, 0) < 1, waiting, 0)" in json.dumps(alarm)
+        [first] = [one["Expression"] for one in alarm["Properties"]["Metrics"] if one.get("Expression")]
+        assert first == "IF(wanted < 1, waiting, 0)", "filled, a late metric would say that nobody is wanted"
+        assert alarm["Properties"]["TreatMissingData"] == "notBreaching"
         assert len(alarm["Properties"]["AlarmActions"]) == 1
     for hook in resources(templates, "AWS::AutoScaling::LifecycleHook"):
         assert hook["Properties"]["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
