@@ -39,15 +39,18 @@ log = structlog.get_logger("agents")
 
 
 def report(_event: Event, _context: object) -> dict[str, Any]:
-    """Every hour: the report that no daemon has made, the outbox, and the latest page on the web."""
+    """Every hour: the report that no daemon has made, the outbox, and the latest page on the web, which is published
+    whether or not the mail goes."""
     names, backend = _lab()
     now = time.time()
     made = hourly(backend, now)
-    gone = deliver_left(backend, now)
-    pages = (one for one in backend.ledger.office.reports() if one.html)
-    latest = max(pages, key=lambda one: one.at, default=None)
-    if latest is not None:
-        publish(names, backend.store.read(latest.html))
+    try:
+        gone = deliver_left(backend, now)
+    finally:
+        pages = (one for one in backend.ledger.office.reports() if one.html)
+        latest = max(pages, key=lambda one: one.at, default=None)
+        if latest is not None:
+            publish(names, backend.store.read(latest.html))
     return _did("report", made=made.key if made else "", delivered=gone, page=latest.key if latest else "")
 
 

@@ -15,6 +15,7 @@ from lab.aws.names import Names
 from lab.backend import Backend
 from lab.clock import month_key
 from lab.control import Report
+from lab.errors import Unavailable
 from lab.experiment import Machine
 from support.account import Account
 from support.laboratory import USD, Laboratory, experiment
@@ -98,6 +99,15 @@ def test_the_reporter_tells_of_a_dead_daemon_by_mail_and_on_the_web(deployed: De
     page = deployed.account.client("s3").get_object(Bucket=deployed.names.site, Key="index.html")["Body"].read()
     assert b"<html" in page
     assert handlers.report({"why": "schedule"}, None) == {"made": "", "delivered": [], "page": made["page"]}
+
+
+def test_the_page_is_published_also_where_the_mail_is_refused(deployed: Deployed) -> None:
+    deployed.backend.ledger.table.set("beat", f"daemon.{deployed.lab.epoch}", b'{"fence":1,"n":9,"at":1795435200.0}')
+    deployed.account.client("sns").delete_topic(TopicArn=deployed.names.topic_arn)
+    with pytest.raises(Unavailable):
+        handlers.report({"why": "schedule"}, None)
+    page = deployed.account.client("s3").get_object(Bucket=deployed.names.site, Key="index.html")["Body"].read()
+    assert b"<html" in page
 
 
 def test_the_reporter_carries_what_lies_in_the_outbox(deployed: Deployed) -> None:

@@ -11,6 +11,7 @@ import pytest
 from agents.post import deliver_left
 from agents.reporter import hourly, main, report
 from lab.control import Report
+from lab.errors import Unavailable
 from support.reported import NOW, ReportedLab
 
 
@@ -126,3 +127,15 @@ def test_what_no_daemon_delivers_is_delivered_by_whoever_finds_it(lab: ReportedL
     assert deliver_left(lab.backend, lab.clock.now) == ["end-1"]
     assert lab.backend.folder is not None
     assert len(list((lab.backend.folder / "outbox").glob("*.eml"))) == 2
+
+
+def test_a_report_that_is_refused_holds_up_no_other(lab: ReportedLab) -> None:
+    assert lab.backend.folder is not None
+    outbox = lab.backend.folder / "outbox"
+    (outbox / "end-1.eml").mkdir(parents=True)  # no file can take its place
+    for key in ("end-1", "guard-000001"):
+        lab.ledger.office.post_report(Report(key=key, subject="s", text="t"), op_id=key)
+    with pytest.raises(Unavailable):
+        deliver_left(lab.backend, lab.clock.now + 150)
+    assert [path.stem for path in outbox.glob("*.eml") if path.is_file()] == ["guard-000001"]
+    assert [left.key for left in lab.ledger.office.reports(waiting=True)] == ["end-1"]
