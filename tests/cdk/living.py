@@ -1,5 +1,6 @@
 """A laboratory lives on what was deployed: its daemon and its workers are processes with the credentials of the
-deployed roles, one worker is killed and one is told to go in mid-training, and nothing is lost. Part of rehearsal.py.
+deployed roles, one worker is killed and one is told to go, both in mid-training, and nothing is lost. Part of
+rehearsal.py.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from gpu_workers.codec.spec import TRACK
 from lab.aws.names import Names
 from lab.backend import Backend, open_backend
 from lab.control import Idea
-from lab.experiment import JOB_CLASSES, Experiment
+from lab.experiment import JOB_CLASSES
 from lab.settings import parse
 from orchestrator.planner import clip_sets, wished
 from support.account import EMULATED, Tap
@@ -39,7 +40,7 @@ from support.training import learner
 NAMES = Names("rehearse", EMULATED, REGION)
 BACKEND = ("--backend", f"aws:{NAMES.prefix}")
 WAIT_S = 240.0  # bounds every wait; nothing is asserted about time
-STEPS = 1500  # of the small training, a hundredth of a second each
+STEPS = 3000  # of each training, a hundredth of a second each: both go on for long after both have begun
 POISON = "e00001"
 LOOP, WEIGHTS = "    for step in range(int", "weights = {"  # of the small training, which is to tell where it began
 SETTINGS = f"""[limits]
@@ -110,7 +111,8 @@ def _offered(folder: Path) -> Backend:
     for name, text in learner().items():
         tells = text.replace(LOOP, f"    begun = state['step'].copy()\n{LOOP}")
         (mine / name).write_text(tells.replace(WEIGHTS, f"{WEIGHTS}'begun': begun, "))
-    candidate.offer(lab, TRACK, settings, candidate.read(mine, TRACK, {}))
+    for take in (1, 2):  # two trainings, the first that work is found for
+        candidate.offer(lab, TRACK, settings, candidate.read(mine, TRACK, {"take": take}))
     return lab
 
 
@@ -130,24 +132,20 @@ def _machine(folder: Path, id: str) -> Iterator[tuple[Popen[str], FakeMetadata]]
 
 
 def _disturbed(lab: Backend, machines: list[tuple[Popen[str], FakeMetadata]]) -> tuple[str, str]:
-    """The machine that trains is told to go, the other one dies; gives the ids of what they ran."""
-    def training() -> Experiment | None:
-        return next((one for one in lab.ledger.experiments(state="running") if one.spec.limit is not None
-                     and "train" in one.checkpoints and CHECKPOINT in one.checkpoints["train"].outputs), None)
-    mine = until(training, "a checkpoint of the training")
-    assert mine.attempts[-1].machine is not None
+    """Each machine trains. One is told to go, the other one dies; gives the ids of what they ran."""
     by_id = {told.told["instance-id"]: (worker, told) for worker, told in machines}
-    worker, told = by_id.pop(mine.attempts[-1].machine.id)
-    told.interrupt()
-    [(id, (other, _))] = by_id.items()
 
-    def elsewhere() -> Experiment | None:
-        return next((one for one in lab.ledger.experiments(state="running") if one.attempts[-1].machine is not None
-                     and one.attempts[-1].machine.id == id), None)
-    running = until(elsewhere, "work of the other machine")
-    other.kill()
+    def trainings() -> dict[str, str] | None:
+        found = {one.attempts[-1].machine.id: one.id for one in lab.ledger.experiments(state="running")
+                 if "train" in one.checkpoints and CHECKPOINT in one.checkpoints["train"].outputs
+                 and one.attempts[-1].machine is not None}
+        return found if found.keys() == by_id.keys() else None
+    (killed, lost), (told, left) = until(trainings, "a checkpoint of a training on each machine").items()
+    by_id[killed][0].kill()  # before the other's work is there to be taken up
+    worker, notices = by_id[told]
+    notices.interrupt()
     assert worker.wait(WAIT_S) == 0
-    return mine.id, running.id
+    return left, lost
 
 
 def _poisoned(lab: Backend) -> None:
@@ -175,14 +173,11 @@ def _ended_once(lab: Backend, told: str, killed: str) -> None:
         ends.update(change.subject for change in page if change.action in ("finish", "bury"))
         since = page[-1].n
     assert ends == {one.id: 1 for one in everything}
-    trained = lab.ledger.experiment(told)
-    assert [one.ending for one in trained.attempts] == ["interrupted", "finished"], trained
-    assert trained.outcome is not None
-    assert trained.outcome.verdict in ("success", "partial")
-    [begun] = load(lab.store.read(trained.checkpoints["train"].outputs[MODEL]))["begun"]
-    assert 0 < begun < STEPS, "it did not go on from its checkpoint"
-    silenced = lab.ledger.experiment(killed)
-    assert [one.ending for one in silenced.attempts] == ["lost", "finished"], silenced
+    for id, ending in ((told, "interrupted"), (killed, "lost")):
+        trained = lab.ledger.experiment(id)
+        assert [one.ending for one in trained.attempts] == [ending, "finished"], trained
+        [begun] = load(lab.store.read(trained.checkpoints["train"].outputs[MODEL]))["begun"]
+        assert 0 < begun < STEPS, "it did not go on from its checkpoint"
     assert all(one.outcome and one.outcome.verdict in ("success", "partial") for one in everything if one.id != POISON)
 
 
