@@ -65,8 +65,9 @@ def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float
             time.sleep(_stepped(worker, gauges))
             if not worker.idle:
                 busy_at = clock.monotonic()
-        worker.interrupt(signal.Signals(stopped[0]).name if stopped else str(notices))
-        deadline = time.monotonic() + (NOTICED_STEPS_S if notices.must_go else LAST_STEPS_S)
+        last_s = NOTICED_STEPS_S if notices.must_go else LAST_STEPS_S
+        worker.interrupt(signal.Signals(stopped[0]).name if stopped else str(notices), keep_s=last_s / 2)
+        deadline = time.monotonic() + last_s
         while not worker.idle and time.monotonic() < deadline:
             time.sleep(_stepped(worker, gauges))
 

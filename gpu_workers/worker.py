@@ -35,6 +35,7 @@ LISTEN_S = 10.0  # inside one look, where asking costs money; nothing beats mean
 POLL_S = 0.05  # between two looks at a running phase
 BARE_S = 3600.0  # for which a phase may leave no checkpoint where the machine may be taken, and the phase be long
 RETRY_S = 1.0  # after the backend could not be reached
+KEEP_S = 5.0  # for which a worker that was told to go tries to keep its last checkpoint, where nobody gives it longer
 SCORES = "scores.json"
 DETAIL = 500  # characters of a failure that go into the ledger; the log's end is kept as an artefact
 
@@ -71,7 +72,7 @@ class Worker:
         self._delivery: tuple[str, Message] | None = None
         self._asked = 0.0  # when this delivery was first claimed: the lease may run from there if the reply was lost
         self._job: Job | None = None
-        self._interrupted = ""
+        self._interrupted, self._keep_until = "", 0.0
         self._spot = config.machine is not None and config.machine.spot
 
     @property
@@ -88,9 +89,10 @@ class Worker:
         """What the running phase last claimed of itself."""
         return self._job.progress if self._job is not None else {}
 
-    def interrupt(self, why: str) -> None:
-        """We were told to go: at the next step the phase is stopped and the work given back."""
-        self._interrupted = why
+    def interrupt(self, why: str, keep_s: float = KEEP_S) -> None:
+        """We were told to go: at the next step the phase is stopped and the work given back. For so long it waits for a
+        store that is away, to keep the last checkpoint; then it is given back without."""
+        self._interrupted, self._keep_until = why, self._now() + keep_s
 
     def step(self) -> float:
         """One bounded piece of work; gives the seconds until the next is due."""
@@ -310,8 +312,9 @@ class Worker:
         job, why = self._job, self._interrupted
         if job is not None:
             if job.running is not None:
+                self._beat(job)  # what follows may take as long as a lease that was just shown to live
                 if job.phase is not None and job.phase.live:
-                    self._keep_live(job, job.phase, job.running)
+                    self._keep_last(job, job.phase, job.running)
                 job.running.kill()
                 job.waited_s += job.running.waited_s
                 job.running = None
@@ -324,6 +327,14 @@ class Worker:
             self._delivery = None
         self._interrupted = ""
         return IDLE_S
+
+    def _keep_last(self, job: Job, phase: Phase, running: Running) -> None:
+        try:
+            self._keep_live(job, phase, running)
+        except Unavailable as error:
+            if self._now() < self._keep_until:
+                raise
+            log.warning("the last checkpoint was not kept", experiment=job.experiment.id, why=str(error))
 
     def _leave(self, job: Job) -> None:
         if job.running is not None:

@@ -11,7 +11,7 @@ from gpu_workers.interruption import checkpoint_interval_s
 from lab.errors import Unavailable
 from lab.experiment import Machine, Terms
 from lab.track import Phase
-from support.bench import CHECKPOINT_S, PHASES, Bench
+from support.bench import CHECKPOINT_S, GRACE_S, LEASE_S, PHASES, Bench
 
 SPOT = Machine(id="i-0abc", type="g5.xlarge", zone="us-east-1a", spot=True)
 STAYS = replace(SPOT, spot=False)
@@ -94,6 +94,42 @@ def test_a_checkpoint_that_the_store_did_not_take_is_there_when_the_machine_has_
     ended = bench.lab.ledger.experiment(id)
     assert (ended.state, ended.attempts[-1].ending) == ("queued", "interrupted")
     assert ended.checkpoints["fit"].outputs.keys() == {"descent.json"}
+
+
+def test_a_store_that_stays_away_does_not_keep_the_work_from_being_given_back(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, machine=SPOT)
+    id = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+
+    def away(_: object) -> dict[str, str]:
+        raise Unavailable("the store is away")
+    monkeypatch.setattr(bench.workspaces[-1], "keep_live", away)
+    bench.runner.live = True
+    bench.worker.interrupt("spot interruption", keep_s=20.0)
+    bench.clock.now += bench.worker.step() + 15.0
+    assert not bench.worker.idle
+    bench.clock.now += bench.worker.step() + 5.0
+    bench.worker.step()
+    ended = bench.lab.ledger.experiment(id)
+    assert (bench.runner.killed, ended.state, ended.attempts[-1].ending) == (1, "queued", "interrupted")
+    assert bench.queue.waiting() == 1
+
+
+def test_the_lease_is_shown_to_live_before_the_last_checkpoint_is_kept(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = at_work(tmp_path, SPOT, monkeypatch)
+    id = bench.worker.experiment
+    before = bench.lab.ledger.beat_of(id, 1)
+    n = before.n if before else 0
+    bench.runner.live = True
+    bench.clock.now += LEASE_S - GRACE_S - 1
+    bench.worker.interrupt("spot interruption")
+    bench.worker.step()
+    shown = bench.lab.ledger.beat_of(id, 1)
+    assert shown is not None
+    assert (shown.n, shown.used_s) == (n + 1, LEASE_S - GRACE_S - 1)  # and not only once it was kept
+    assert bench.lab.ledger.experiment(id).attempts[-1].used_s == shown.used_s + COST_S
 
 
 def test_days_without_checkpoints_are_not_begun_on_a_machine_that_may_be_taken(tmp_path: Path) -> None:
