@@ -136,12 +136,18 @@ def leave(stay_s: str) -> None:
 
 
 def give_back(me: str) -> None:
-    """A worker's place goes with it, unless AWS takes this machine: then its group is to fill it again."""
+    """A worker's place goes with it, unless AWS takes this machine: then its group is to fill it again. Where none is
+    wanted any more (the guard, `cdk destroy`) no place is left to go, and none is filled."""
     if _told("autoscaling/target-lifecycle-state") == "Terminated":
         return
     taken = bool(_told("spot/instance-action") or _told("events/recommendations/rebalance"))
-    boto3.client("autoscaling").terminate_instance_in_auto_scaling_group(
-        InstanceId=me, ShouldDecrementDesiredCapacity=not taken)
+    client = boto3.client("autoscaling")
+    try:
+        client.terminate_instance_in_auto_scaling_group(InstanceId=me, ShouldDecrementDesiredCapacity=not taken)
+    except client.exceptions.ClientError as error:
+        if taken or error.response["Error"]["Code"] != "ValidationError":
+            raise
+        client.terminate_instance_in_auto_scaling_group(InstanceId=me, ShouldDecrementDesiredCapacity=False)
 
 
 def tell_crash(folder: Path = LOGS) -> None:

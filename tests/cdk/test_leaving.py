@@ -94,6 +94,14 @@ def test_the_place_of_one_that_aws_takes_is_filled_again(told: str, scene: Scene
     assert scene.here.told["instance-id"] not in scene.machines.running()
 
 
+def test_one_that_nobody_wants_any_more_goes_and_nothing_takes_its_place(scene: Scene) -> None:
+    """As after the guard, or while a `cdk destroy` takes the group away."""
+    scene.machines.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, DesiredCapacity=0)
+    assert scene.machines.running() == [scene.here.told["instance-id"]], "it is protected"
+    instance.leave("0")
+    assert (scene.group()["DesiredCapacity"], scene.machines.running()) == (0, [])
+
+
 def test_one_that_its_group_ends_already_is_left_to_it(scene: Scene) -> None:
     scene.here.end()
     instance.leave("0")

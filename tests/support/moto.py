@@ -1,9 +1,10 @@
 """moto's server on the loopback interface, for what Auto Scaling and EC2 do: instances that a group starts and that EC2
 knows, protection, termination, spot prices. Everything else of an account is ministack's (`support/emulator.py`).
 
-Measured on moto 5.2.5 and mended here, since each would mislead a test: it takes a desired capacity beyond
-the group's bounds, which AWS refuses, and starts an instance for each that EC2 ends, whatever the group wants. Not
-there at all: CompleteLifecycleAction, for which a stub stands in, and spot notices. Any key will do.
+Measured on moto 5.2.5 and mended here, since each would mislead a test: it takes a desired capacity beyond the group's
+bounds, and ends an instance with its place where the group has no place to lose, both of which AWS refuses; and it
+starts an instance for each that EC2 ends, whatever the group wants. Not there at all: CompleteLifecycleAction, for
+which a stub stands in, and spot notices. Any key will do.
 """
 
 from __future__ import annotations
@@ -100,6 +101,17 @@ def serve(port: int) -> None:
                                   f"{bounds.max_size}")
         set_capacity(self, name, wanted)
 
+    terminate = models.AutoScalingBackend.terminate_instance
+
+    def with_a_place(self: Any, instance_id: str, should_decrement: bool) -> Any:
+        (found,) = [one for one in self.autoscaling_groups.values()
+                    if instance_id in [state.instance.id for state in one.instance_states]]
+        if should_decrement and found.desired_capacity <= found.min_size:
+            raise ValidationError(f"Currently, desiredSize equals minSize ({found.min_size}). Terminating instance "
+                                  "without replacement will violate group's min size constraint. Either set "
+                                  "shouldDecrementDesiredCapacity flag to false or lower group's min size.")
+        return terminate(self, instance_id, should_decrement)
+
     replace = group.replace_autoscaling_group_instances
 
     def wanted_only(self: Any, count: int, tags: Any) -> None:
@@ -108,6 +120,7 @@ def serve(port: int) -> None:
             replace(self, min(count, missing), tags)
 
     models.AutoScalingBackend.set_desired_capacity = within
+    models.AutoScalingBackend.terminate_instance = with_a_place
     group.replace_autoscaling_group_instances = wanted_only
     main(["-H", "127.0.0.1", "-p", str(port)])
 
