@@ -29,6 +29,11 @@ LIVED_S = 600.0  # before the account's bill is asked for: a daemon that keeps d
 log = structlog.get_logger("books")
 
 
+def open_op(id: str) -> str:
+    """Under which a daemon opens a budget, with the cap of the settings."""
+    return f"open.{id}"
+
+
 @dataclass
 class Hour:
     """The house's, as it is paid: its reservation, when it was taken, the rate that it bears, and what it has used."""
@@ -208,5 +213,5 @@ class Books:
         for id in self._in_force(settings):
             if id not in view.budgets and self._ledger.accounts.balance(id) is None:
                 cap = settings.budget.monthly_usd if id == month else settings.budget.run_usd or 0.0
-                self._ledger.accounts.set_cap(id, to_micro(cap), op_id=f"open.{id}")
+                self._ledger.accounts.set_cap(id, to_micro(cap), op_id=open_op(id))
         return self._in_force(settings)

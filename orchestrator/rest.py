@@ -2,7 +2,8 @@
 
 A daemon that stays (on an account its machine does) must not begin again by itself: at a goal that is reached, or a
 budget that is spent, it would end at once, and send a report each time. What asks for a run stands in the changes, so a
-process that was started afresh knows as much as the one before it.
+process that was started afresh knows as much as the one before it. Only a word that lets work go on asks for one: a
+second stop, a pause or a smaller budget does not.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from signal import SIGINT, SIGTERM
 import msgspec
 
 from lab.clock import month_key
-from lab.control import Change
+from lab.control import Change, Control
 from lab.ledger import Ledger
+from lab.money import Budget
+from lab.transaction import key
+from orchestrator.books import open_op
 from orchestrator.daemon import signal_op
 
-WORDS = frozenset({"budget", "control", "idea", "settings"})  # actions by which a person asks to go on
 PAGE = 20
 
 
@@ -37,20 +40,53 @@ class Rest:
         return self._left_at is not None and month_key(self._left_at) == month_key(now)
 
     def _left(self) -> float | None:
-        """When the last daemon left by itself, if no person said anything since."""
+        """When the last daemon left by itself, if no person asked for more since."""
         lease = self._ledger.office.lease()
-        if lease is None or lease.holder:
+        if lease is None or lease.holder or self._told_to_go(lease.epoch):
             return None
-        since = next((one for one in self._newest() if one.action in WORDS or one.action == "leave_lease"), None)
-        ended = since is not None and since.action == "leave_lease" and not self._told_to_go(lease.epoch)
-        return since.at if since is not None and ended else None
+        since = list[Change]()
+        for change in self._newest():
+            if change.action == "leave_lease":
+                return None if self._asked(since) else change.at
+            since.append(change)
+        return None
+
+    def _asked(self, since: list[Change]) -> bool:
+        """Whether the changes, the newest first, ask for a run. A later stop takes back what did, and no run would get
+        anywhere while a pause stands."""
+        control = self._ledger.office.control()
+        answers = (self._asks(change, control) for change in since)
+        return not control.paused and next((one for one in answers if one is not None), False)
+
+    def _asks(self, change: Change, control: Control) -> bool | None:
+        """Whether this one asks for a run; None where it says nothing about it."""
+        if change.action in ("settings", "idea"):
+            return True
+        if change.action == "budget":
+            return self._raised(change) or None
+        if change.action != "control":
+            return None
+        said = change.subject.split(", ")
+        if "stop" in said:
+            return False
+        lets_go_on = "override_until" in said and control.override_until > change.at
+        return "paused" in said or lets_go_on or None
+
+    def _raised(self, change: Change) -> bool:
+        """Whether a person gave a budget more than it had, and something is free now."""
+        now = self._ledger.accounts.balance(change.subject)
+        if now is None or now.free <= 0 or change.op_id == open_op(change.subject):
+            return False
+        caps = (msgspec.json.decode(image.body, type=Budget).cap for one in self._newest(change.n)
+                for image in one.records if (image.kind, image.id) == ("budget", change.subject))
+        return now.cap > next(caps, 0)
 
     def _told_to_go(self, epoch: int) -> bool:
         """By a signal: its machine was to go, and the run goes on with the next one."""
         return any(self._ledger.table.get("op", signal_op(epoch, one)) for one in (SIGINT, SIGTERM))
 
-    def _newest(self) -> Iterator[Change]:
-        before = ""
-        while page := self._ledger.table.page("change", after=before, limit=PAGE, newest_first=True):
+    def _newest(self, before: int | None = None) -> Iterator[Change]:
+        after = key(before) if before is not None else ""
+        while page := self._ledger.table.page("change", after=after, limit=PAGE, newest_first=True):
             yield from (msgspec.json.decode(record.body, type=Change) for record in page)
-            before = page[-1].id
+            after = page[-1].id

@@ -53,13 +53,69 @@ def test_after_the_end_of_its_run_it_rests_whatever_is_written_that_is_no_person
     lambda h: h.backend.ledger.office.set_control(paused=False, op_id="resume"),
     lambda h: h.backend.ledger.office.push_settings("[limits]\nminutes = 5\n", op_id="push"),
     lambda h: h.backend.ledger.office.add_idea(Idea(key="i", family="line", params={}), op_id="idea"),
-    lambda h: h.backend.ledger.accounts.set_cap("2026-11", 9_000_000, op_id="cap")])
+    lambda h: h.backend.ledger.accounts.set_cap("2026-11", 900_000_000, op_id="cap")])
 def test_a_persons_word_ends_the_rest(house: House, word: Callable[[House], object]) -> None:
     ended(house)
     rest = Rest(house.backend.ledger)
     assert rest.lasts(house.clock.now)
     word(house)
     assert not rest.lasts(house.clock.now)
+
+
+def stop(house: House) -> None:
+    house.backend.ledger.office.set_control(stop="drain", op_id=f"stop{house.backend.ledger.last_change()}")
+
+
+def pause(house: House, paused: bool = True) -> None:
+    house.backend.ledger.office.set_control(paused=paused, op_id=f"pause{house.backend.ledger.last_change()}")
+
+
+def override(house: House, hours: float) -> None:
+    until = house.clock.now + 3600 * hours if hours else 0.0
+    house.backend.ledger.office.set_control(override_until=until, op_id=f"over{house.backend.ledger.last_change()}")
+
+
+def cap(house: House, usd: float) -> None:
+    house.backend.ledger.accounts.set_cap("2026-11", int(usd * 1e6), op_id=f"cap{house.backend.ledger.last_change()}")
+
+
+def idea(house: House) -> None:
+    house.backend.ledger.office.add_idea(Idea(key="i", family="line", params={}), op_id="idea")
+
+
+@pytest.mark.parametrize("words", [
+    [stop], [pause], [lambda h: cap(h, 0)], [lambda h: cap(h, 1)], [lambda h: override(h, 0)],
+    [lambda h: override(h, 6), lambda h: override(h, 0)],
+    [lambda h: cap(h, 1000), lambda h: cap(h, 0)],
+    [idea, stop], [idea, pause]],
+    ids=["stop", "pause", "no budget", "a smaller budget", "an override taken back", "an override and back",
+         "a raise and back", "an idea and a stop", "an idea in a pause"])
+def test_a_word_that_lets_nothing_go_on_does_not_end_it(house: House, words: list[Callable[[House], None]]) -> None:
+    ended(house)
+    for word in words:
+        word(house)
+    assert rests(house)
+
+
+@pytest.mark.parametrize("words", [
+    [lambda h: override(h, 6)], [stop, idea], [pause, lambda h: pause(h, False)],
+    [idea, lambda h: cap(h, 1)], [lambda h: cap(h, 1000), lambda h: cap(h, 900)]],
+    ids=["override", "a stop and an idea", "a pause and back", "an idea for less money", "more money"])
+def test_a_word_that_does_ends_it_whatever_else_is_said(house: House, words: list[Callable[[House], None]]) -> None:
+    ended(house)
+    for word in words:
+        word(house)
+    assert not rests(house)
+
+
+def test_more_money_that_is_spent_already_does_not_end_it(house: House) -> None:
+    ended(house)
+    cap(house, 0)
+    budget = house.backend.ledger.accounts.balance("2026-11")
+    assert budget is not None
+    assert budget.free < 0
+    cap(house, 0.000001)
+    assert rests(house)
 
 
 def test_a_new_month_ends_it(house: House) -> None:
