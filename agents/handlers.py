@@ -47,8 +47,7 @@ def report(_event: Event, _context: object) -> dict[str, Any]:
     try:
         gone = deliver_left(backend, now)
     finally:
-        pages = (one for one in backend.ledger.office.reports() if one.html)
-        latest = max(pages, key=lambda one: one.at, default=None)
+        latest = backend.ledger.office.latest_page()
         if latest is not None:
             publish(names, backend.store.read(latest.html))
     return _did("report", made=made.key if made else "", delivered=gone, page=latest.key if latest else "")

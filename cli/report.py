@@ -50,8 +50,7 @@ def _composed(lab: Backend) -> Report:
 
 
 def _last(lab: Backend) -> Report:
-    pages = (one for one in lab.ledger.office.reports() if one.html)  # the budget guard's words have none
-    newest = max(pages, key=lambda one: one.at, default=None)
+    newest = lab.ledger.office.latest_page()
     if newest is None:
         raise NotFound("no report yet: one comes every hour and at the end; `aether report --now` composes one")
     return newest

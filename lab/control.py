@@ -129,6 +129,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     delivered: bool = False
 
 
+class LatestPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Which report's page is the newest. Their keys do not tell: each sort of report has keys of its own."""
+
+    key: str
+    at: float
+
+
 class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the lab learned, with the experiments that show it."""
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from lab import guards
 from lab.clock import Clock
-from lab.control import Beat, Control, DaemonLease, Guarded, Idea, Report, Run, SettingsRevision
+from lab.control import Beat, Control, DaemonLease, Guarded, Idea, LatestPage, Report, Run, SettingsRevision
 from lab.errors import LabHeld
 from lab.table import Table
 from lab.transaction import Transaction, Transactor
@@ -18,6 +18,7 @@ from lab.transaction import Transaction, Transactor
 DAEMON = ("daemon", "lease")
 CONTROL = ("control", "lab")
 GUARD = ("guard", "budget")
+PAGE = ("page", "latest")
 
 
 class Office:
@@ -180,6 +181,9 @@ class Office:
         def decide(t: Transaction) -> str:
             guards.check_new_report(t.read("report", report.key, Report) is not None, report.key)
             t.put("report", report.key, report, tag="waiting")
+            latest = t.read(*PAGE, LatestPage) if report.html else None
+            if report.html and (latest is None or report.at >= latest.at):
+                t.put(*PAGE, LatestPage(key=report.key, at=report.at))
             return report.key
         return self._transactor.run("report", report.key, op_id, decide, str)
 
@@ -195,7 +199,16 @@ class Office:
         record = self._table.get("report", key)
         return msgspec.json.decode(record.body, type=Report) if record else None
 
+    def latest_page(self) -> Report | None:
+        """The newest report that has a page, as the budget guard's words have none."""
+        record = self._table.get(*PAGE)
+        if record is not None:
+            return self.report(msgspec.json.decode(record.body, type=LatestPage).key)
+        pages = (one for one in self.reports() if one.html)  # a lab in which none was posted since this is written down
+        return max(pages, key=lambda one: one.at, default=None)
+
     def reports(self, *, waiting: bool = False, limit: int = 100) -> Sequence[Report]:
+        """One page of them, by key; without `waiting` the last keys first."""
         page = self._table.page("report", tag="waiting" if waiting else None, limit=limit, newest_first=not waiting)
         return [msgspec.json.decode(record.body, type=Report) for record in page]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.backend import open_backend
+from lab.control import Report
 
 Said = Callable[..., str]
 
@@ -23,6 +24,14 @@ def test_one_composed_now_is_the_last_one_from_then_on(lab: Path, said: Said) ->
     assert now["key"].startswith("now-")
     assert json.loads(said("report", "--json"))["key"] == now["key"]
     assert now["key"] in [one.key for one in open_backend("local:lab").ledger.office.reports()]
+
+
+def test_the_last_report_is_found_under_any_number_with_higher_keys(tmp_path: Path, said: Said) -> None:
+    here = open_backend(f"local:{tmp_path}", create=True)
+    page = here.store.put_bytes(b"<!doctype html>")
+    for n, key in enumerate([*(f"end-{n}" for n in range(101)), "2026-11-23T05"]):
+        here.ledger.office.post_report(Report(key=key, subject="s", text="t", html=page, at=float(n)), op_id=key)
+    assert json.loads(said("report", "--json", "--backend", f"local:{tmp_path}"))["key"] == "2026-11-23T05"
 
 
 def test_the_page_is_a_file_that_a_browser_opens(lab: Path, said: Said) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from lab.control import Control, Guarded, Idea, Report
 from lab.errors import LabHeld, Stale, WrongState
+from lab.office import PAGE
 from support.laboratory import Laboratory
 
 
@@ -111,6 +112,27 @@ def test_a_report_waits_until_it_is_delivered(lab: Laboratory) -> None:
     assert [kept.key[-2:] for kept in lab.office.reports(waiting=True)] == ["06", "07"]
     assert [(kept.key[-2:], kept.delivered) for kept in lab.office.reports()] == [
         ("07", False), ("06", False), ("05", True)]
+
+
+def test_the_newest_page_is_the_one_composed_last_whatever_its_key_and_whoever_posts_late(lab: Laboratory) -> None:
+    assert lab.office.latest_page() is None
+    newest = ""
+    for key, at, html in (("end-99", 1.0, "a"), ("end-100", 3.0, "b"), ("2026-11-23T05", 2.0, "c"),
+                          ("guard-000001", 4.0, ""), ("2026-11-23T06", 5.0, "d")):
+        lab.office.post_report(Report(key=key, subject="s", text="t", html=html, at=at), op_id=lab.op())
+        newest = key if html and at != 2.0 else newest
+        found = lab.office.latest_page()
+        assert found is not None
+        assert found.key == newest
+    lab.office.delivered(newest, op_id=lab.op())
+    assert lab.office.latest_page() == lab.office.report(newest)
+
+
+def test_a_lab_in_which_no_page_was_written_down_knows_that_of_its_last_report(lab: Laboratory) -> None:
+    for key, at in (("end-1", 1.0), ("2026-11-23T05", 2.0)):
+        lab.office.post_report(Report(key=key, subject="s", text="t", html="a", at=at), op_id=lab.op())
+    lab.table.delete(PAGE[0], [PAGE[1]])
+    assert lab.office.latest_page() == lab.office.report("2026-11-23T05")
 
 
 def test_the_guards_word_stands_beside_a_persons_and_each_is_taken_back_by_itself(lab: Laboratory) -> None:
