@@ -24,6 +24,7 @@ from lab.aws import metadata
 from lab.aws.telemetry import telemetry_from
 from lab.backend import Backend, open_backend
 from lab.clock import SystemClock
+from lab.errors import Unavailable
 from lab.experiment import Experiment, Machine
 from lab.probe import from_environment, probed
 from lab.settings import Settings, goals_of, parse
@@ -31,13 +32,15 @@ from lab.track import Goal, load_track
 
 log = structlog.get_logger("worker")
 LAST_STEPS_S = 10.0  # to give the work back, once told to go
+ASK_S = 20.0  # for which a worker on an account asks its machine who it is, before it is started anew
 NOTICED_STEPS_S = 100.0  # the same where AWS takes the machine in two minutes, which is long enough for a slow upload
 
 
 def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float = math.inf,
           keep_going: Callable[[], bool] = lambda: True) -> None:
     """Work until SIGTERM or SIGINT, until AWS takes the machine, until there was no work for `idle_s`, or until
-    `keep_going` says no. Raises what opening the backend raises.
+    `keep_going` says no. Raises what opening the backend raises, and Unavailable where a machine of AWS does not learn
+    which it is.
     """
     clock, probe = SystemClock(), from_environment(os.environ)
     backend = probed(open_backend(address), probe, clock)
@@ -48,7 +51,7 @@ def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float
     def workspace(experiment: Experiment) -> FolderWorkspace:
         return FolderWorkspace(scratch(backend, experiment), backend.store, experiment.id)
 
-    configured = config(current_settings(backend), name, job_class)
+    configured = config(current_settings(backend), name, job_class, on_account=address.startswith("aws:"))
     worker = Worker(configured, Surroundings(
         backend=backend, runner=runner_here(), sandboxed=sandbox.works, workspace=workspace, track=load_track,
         goals=lambda experiment: goals_for(backend, experiment), clock=clock, probe=probe))
@@ -81,18 +84,27 @@ def _stepped(worker: Worker, gauges: Gauges | None) -> float:
     return pause_s
 
 
-def config(settings: Settings, name: str, job_class: str = "cpu") -> WorkerConfig:
-    """On AWS the name begins with the instance's id, by which its attempts are found once it is gone."""
-    machine = rented()
+def config(settings: Settings, name: str, job_class: str = "cpu", *, on_account: bool = False) -> WorkerConfig:
+    """On AWS the name begins with the instance's id, by which its attempts are found once it is gone. Raises what
+    `rented` raises."""
+    machine = rented(on_account)
     if machine is not None:
         name = f"{machine.id}-{name or os.getpid()}"
     return WorkerConfig(name=name or f"{socket.gethostname()}-{os.getpid()}", device_class=device_class(),
                         terms=settings.limits.terms(), job_classes=(job_class,), machine=machine)
 
 
-def rented() -> Machine | None:
-    """The machine of AWS that this process runs on, if it is one: what an attempt costs here follows from it."""
-    here = metadata.instance()
+def rented(on_account: bool) -> Machine | None:
+    """The machine of AWS that this process runs on, if it is one: what an attempt costs here follows from it. Raises
+    Unavailable where a lab on an account cannot learn it: a worker that does not know its machine hears no notice, and
+    its machine is paid for twice. A lab of one's own has prices of its own."""
+    try:
+        here = metadata.instance(ASK_S if on_account else 0.0)
+    except Unavailable as error:
+        if on_account:
+            raise
+        log.warning("not known as a machine of AWS", why=str(error))
+        return None
     return Machine(id=here.id, type=here.type, zone=here.zone, spot=here.spot) if here is not None else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException
@@ -16,10 +17,13 @@ from typing import Literal
 
 import msgspec
 
+from lab.errors import Unavailable
+
 ADDRESS = "http://169.254.169.254"
 VENDOR = Path("/sys/devices/virtual/dmi/id/sys_vendor")  # "Amazon EC2" on every machine of the Nitro kind
 TIMEOUT_S = 2.0  # the service is on the machine itself and answers in milliseconds
 TOKEN_S = 60
+FIRST_PAUSE_S = 0.2  # before the second try; each pause is twice the one before
 SILENT = (OSError, HTTPException)
 
 Kind = Literal["interruption", "rebalance", "leaving"]
@@ -44,27 +48,38 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     at: str = ""  # as AWS tells it: when it goes, or since when it is in danger; for people
 
 
-def instance() -> Instance | None:
-    """None on a machine that is none of AWS's, or that may not ask."""
-    try:
-        token = _token()
-        if token is None:
-            return None
-        id, type, zone, region, cycle = (_told(token, name) for name in (
-            "instance-id", "instance-type", "placement/availability-zone", "placement/region", "instance-life-cycle"))
-    except SILENT:
+def instance(wait_s: float = 0.0) -> Instance | None:
+    """None on a machine that is none of AWS's, or that may not ask. Raises Unavailable where the service has not told
+    it after so long (it is asked at least once)."""
+    if address() is None:
         return None
+    end, pause_s = time.monotonic() + wait_s, FIRST_PAUSE_S
+    while True:
+        try:
+            return _instance()
+        except SILENT as error:
+            if time.monotonic() + pause_s > end:
+                raise Unavailable(f"the metadata service of this machine does not say which one it is ({error}); in a "
+                                  f"container it may need a hop limit of 2") from error
+        time.sleep(pause_s)
+        pause_s *= 2
+
+
+def _instance() -> Instance:
+    token = _token()
+    id, type, zone, region, cycle = (_told(token, name) for name in (
+        "instance-id", "instance-type", "placement/availability-zone", "placement/region", "instance-life-cycle"))
     if not (id and type and zone and region):
-        return None
+        raise OSError("it knows neither its id nor its type, or not where it is")
     return Instance(id=id, type=type, zone=zone, region=region, spot=cycle == "spot")
 
 
 def notice() -> Notice | None:
     """The gravest there is. None also where the service does not answer this time: a notice is best effort at AWS."""
+    if address() is None:
+        return None
     try:
         token = _token()
-        if token is None:
-            return None
         if action := _told(token, "spot/instance-action"):  # {"action": "terminate", "time": "…"}
             return Notice(kind="interruption", at=_field(action, "time"))
         if _told(token, "autoscaling/target-lifecycle-state") == "Terminated":
@@ -88,10 +103,7 @@ def address() -> str | None:
         return None
 
 
-def _token() -> str | None:
-    where = address()
-    if where is None:
-        return None
+def _token() -> str:
     return _asked("PUT", "api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_S)})
 
 

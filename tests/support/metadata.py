@@ -17,10 +17,12 @@ TOKEN = "a-token"
 
 @dataclass
 class FakeMetadata:
-    """`told` is what it answers below `meta-data/`; anything else is 404, and without a token all is 401."""
+    """`told` is what it answers below `meta-data/`; anything else is 404, and without a token all is 401. The next that
+    ask for a token are refused while `busy` counts down."""
 
     address: str
     told: dict[str, str]
+    busy: int = 0
 
     def interrupt(self, at: str = "2026-11-28T12:02:00Z") -> None:
         self.told[INTERRUPTION] = json.dumps({"action": "terminate", "time": at})
@@ -41,6 +43,10 @@ def metadata(id: str = "i-0123456789abcdef0", *, spot: bool = True) -> Iterator[
 
     class Answers(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
+            if here.busy:
+                here.busy -= 1
+                self._answer(503, "")
+                return
             asked_well = self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
             self._answer(*((200, TOKEN) if asked_well else (400, "")))
 
@@ -61,10 +67,11 @@ def metadata(id: str = "i-0123456789abcdef0", *, spot: bool = True) -> Iterator[
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    here = FakeMetadata(f"http://127.0.0.1:{server.server_address[1]}", told)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield FakeMetadata(f"http://127.0.0.1:{server.server_address[1]}", told)
+        yield here
     finally:
         server.shutdown()
         server.server_close()

@@ -9,6 +9,7 @@ import pytest
 
 from lab.aws import metadata
 from lab.aws.metadata import Instance, Notice, instance, notice
+from lab.errors import Unavailable
 from support.metadata import INTERRUPTION, TARGET_STATE, FakeMetadata
 from support.metadata import metadata as service
 
@@ -73,9 +74,16 @@ def test_who_forbids_aws_s_libraries_to_ask_forbids_us_too(monkeypatch: pytest.M
     assert metadata.address() is None
 
 
-def test_a_service_that_does_not_answer_or_refuses_tells_nothing(
+def test_a_service_that_does_not_answer_or_refuses_gives_no_notice_and_no_name(
         here: FakeMetadata, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AETHER_IMDS", "http://127.0.0.1:1")
-    assert (instance(), notice()) == (None, None)
-    monkeypatch.setenv("AETHER_IMDS", f"{here.address}/elsewhere")
-    assert (instance(), notice()) == (None, None)
+    for address in ("http://127.0.0.1:1", f"{here.address}/elsewhere"):
+        monkeypatch.setenv("AETHER_IMDS", address)
+        assert notice() is None
+        with pytest.raises(Unavailable, match="does not say which one it is"):
+            instance()
+
+
+def test_a_service_that_is_busy_is_asked_again(here: FakeMetadata) -> None:
+    here.busy = 2
+    assert instance(wait_s=60.0) is not None
+    assert here.busy == 0
