@@ -2,8 +2,8 @@
 
 It finds the level as the daemon does, from the ledger, and beside it hears AWS's own bill, which sees what no ledger
 can. At CRITICAL nothing new is dispatched (the ledger says so, and why), and the fleets are closed until nothing runs.
-A person's override, a higher cap or a new month take back what the guard did, and nothing else. Each change is logged;
-one to HIGH or CRITICAL is mailed, once.
+A person's override, a higher cap, a new month or a new run after one whose own budget closed the lab take back what the
+guard did, and nothing else. Each change is logged; one to HIGH or CRITICAL is mailed, once.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _look(backend: Backend, fleets: Fleets, settings: Settings, maxima: Mapping[
           bill: bool) -> Guarded:
     office, month = backend.ledger.office, month_key(now)
     before, control = office.guarded(), office.control()
-    budgets = in_force(backend.ledger, settings, now)
+    budgets = in_force(backend.ledger, settings, now, before.closed_by)
     caps = ", ".join(f"{budget.id} {usd(budget.cap)}" for budget in budgets)
     same = caps == before.caps
     billed = month if bill or before.billed == month else ""
@@ -89,7 +89,8 @@ def _look(backend: Backend, fleets: Fleets, settings: Settings, maxima: Mapping[
     stops = level == "critical" and control.override_until <= now
     told: Level = before.told if same else "ok"
     mails = level in MAILED and (SEVERITY.index(level) > SEVERITY.index(told) or stops > before.closed)
-    found = Guarded(n=before.n + 1, level=level, caps=caps, told=level if mails else told, billed=billed, closed=stops)
+    found = Guarded(n=before.n + 1, level=level, caps=caps, told=level if mails else told, billed=billed, closed=stops,
+                    closed_by=tuple(budget.id for budget in budgets) if stops else ())
     held = (BY_BILL if billed else BY_LEDGER) if stops else ""
     if before.closed and not stops:
         fleets.open(maxima)

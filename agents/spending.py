@@ -36,10 +36,13 @@ def spending(ledger: Ledger, now: float, running: int) -> Money:
                                for name, budget in _in_force(ledger, month)))
 
 
-def in_force(ledger: Ledger, settings: Settings, now: float) -> list[Budget]:
-    """The budgets that the daemon goes by: the month's, and that of a run that has one and lives."""
-    month, lease = month_key(now), ledger.office.lease()
-    ids = [month, f"run-{lease.run}"] if settings.budget.run_usd is not None and lease and lease.holder else [month]
+def in_force(ledger: Ledger, settings: Settings, now: float, closed_by: Sequence[str] = ()) -> list[Budget]:
+    """The budgets that the daemon goes by: the month's, and that of a run that has one and lives. One of those that
+    closed the lab stays in force after its run has ended, until the next begins."""
+    ids, lease = [month_key(now)], ledger.office.lease()
+    run = f"run-{lease.run}" if lease else ""
+    if settings.budget.run_usd is not None and lease and (lease.holder or run in closed_by):
+        ids.append(run)
     return [budget for id in ids if (budget := ledger.accounts.balance(id)) is not None]
 
 

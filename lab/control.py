@@ -50,7 +50,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 class Guarded(msgspec.Struct, frozen=True, kw_only=True):
     """How the budget guard last found the money, so that it tells each change once. `n` counts the changes; `caps` are
     the budgets in force, and `told` the worst level that was mailed under them; `billed` is the month in which AWS's
-    own bill came to the last level; `closed`: the guard keeps the fleets closed."""
+    own bill came to the last level; `closed`: the guard keeps the fleets closed, for budgets of the ids `closed_by`."""
 
     n: int = 0
     level: Level = "ok"
@@ -58,6 +58,7 @@ class Guarded(msgspec.Struct, frozen=True, kw_only=True):
     told: Level = "ok"
     billed: str = ""
     closed: bool = False
+    closed_by: tuple[str, ...] = ()
 
 
 class Idea(msgspec.Struct, frozen=True, kw_only=True):

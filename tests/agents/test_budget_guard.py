@@ -17,6 +17,7 @@ from support.laboratory import USD
 from support.reported import NOW, ReportedLab
 
 SETTINGS = parse("[lab]\nname = \"mine\"\n")
+OF_RUN = parse("[budget]\nrun_usd = 1.0\n")
 MAXIMA = {"cpu": 4, "gpu": 2}
 DAY_S = 86_400.0
 BILL = """Dear AWS Customer,
@@ -59,6 +60,14 @@ class Watched:
     def spend(self, usd: float) -> None:
         key = self.lab.lab.reserve(self.lab.lab.queue(self.lab.proposal()), round(usd * USD))
         self.lab.lab.settle(key, round(usd * USD))
+
+    def spend_of_run(self, usd: float) -> None:
+        """Of the $1 that the run that lives may spend."""
+        run = f"run-{self.office.lease().run}"  # type: ignore[union-attr]
+        self.lab.lab.accounts.set_cap(run, to_micro(1.0), op_id="cap")
+        self.lab.lab.accounts.reserve_overhead("hour", to_micro(usd), (run,), price_usd_h=1.0,
+                                               epoch=self.lab.lab.epoch, op_id="hour")
+        self.lab.lab.settle("hour", to_micro(usd))
 
     def look(self, *, bill: bool = False) -> tuple[Level, bool]:
         found = look(self.lab.backend, self.fleets, SETTINGS, MAXIMA, self.lab.clock.now, bill=bill)
@@ -106,7 +115,7 @@ def test_at_the_last_level_the_ledger_says_why_nothing_new_begins(watched: Watch
     watched.look()
     assert watched.office.control().held == BY_LEDGER
     assert watched.office.guarded() == Guarded(n=1, level="critical", caps="2026-11 $100.00", told="critical",
-                                               closed=True)
+                                               closed=True, closed_by=("2026-11",))
 
 
 def test_running_work_counts_with_what_it_will_probably_cost(watched: Watched) -> None:
@@ -238,12 +247,19 @@ def test_a_daemon_starts_nothing_while_the_guard_holds_and_goes_on_afterwards(tm
 
 def test_the_guard_finds_the_level_that_the_daemon_finds(watched: Watched) -> None:
     """Also of a run's own budget, while that run lives."""
-    run = f"run-{watched.office.lease().run}"  # type: ignore[union-attr]
-    watched.lab.lab.accounts.set_cap(run, to_micro(1.0), op_id="cap")
-    watched.lab.lab.accounts.reserve_overhead("hour", to_micro(0.9), (run,), price_usd_h=1.0,
-                                              epoch=watched.lab.lab.epoch, op_id="hour")
-    watched.lab.lab.settle("hour", to_micro(0.9))
-    of_run = parse("[budget]\nrun_usd = 1.0\n")
-    assert look(watched.lab.backend, watched.fleets, of_run, MAXIMA, NOW).level == "high"
+    watched.spend_of_run(0.9)
+    assert look(watched.lab.backend, watched.fleets, OF_RUN, MAXIMA, NOW).level == "high"
     watched.office.leave_lease(watched.lab.lab.epoch, op_id="left")
-    assert look(watched.lab.backend, watched.fleets, of_run, MAXIMA, NOW).level == "ok"
+    assert look(watched.lab.backend, watched.fleets, OF_RUN, MAXIMA, NOW).level == "ok"
+
+
+def test_a_run_whose_budget_closed_the_lab_keeps_it_closed_until_the_next_begins(watched: Watched) -> None:
+    """Its daemon drains and leaves: that is no word of a person."""
+    watched.spend_of_run(0.96)
+    assert look(watched.lab.backend, watched.fleets, OF_RUN, MAXIMA, NOW).closed
+    watched.office.leave_lease(watched.lab.lab.epoch, op_id="left")
+    assert look(watched.lab.backend, watched.fleets, OF_RUN, MAXIMA, NOW).closed
+    assert (watched.fleets.asked, len(watched.mails())) == ([], 1)
+    watched.office.take_lease("next", host="here", pid=2, observed=None, op_id="next")
+    assert not look(watched.lab.backend, watched.fleets, OF_RUN, MAXIMA, NOW).closed
+    assert (watched.fleets.asked, watched.office.control().held) == (["open"], "")
