@@ -1,9 +1,10 @@
 """The machines of one job class: spot, from none to N, as many as the backlog asks for.
 
 They come by two rules and go by themselves. A first one comes as soon as work waits and none is wanted (a step alarm,
-since a backlog per instance says nothing at zero); more come while more than TARGET messages wait for each. No rule
-takes one away: every instance is protected, and gives itself back after IDLE_MINUTES without work. A spot notice
-reaches the worker through its metadata; the hook lets it finish its checkpoint where the group itself ends it.
+since what falls to each instance says nothing at zero); then as many are wanted as there are messages, those that wait
+and those that are worked on: one that waits for a machine that boots asks for no other. No rule takes one away: every
+instance is protected, and gives itself back after IDLE_MINUTES without work. A spot notice reaches the worker through
+its metadata; the hook lets it finish its checkpoint where the group itself ends it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cdk.machine import Machine
 from cdk.network import Network
 from cdk.powers import FLEET_TAG
 
-TARGET = 2.0  # waiting messages for each instance
+TARGET = 1.0  # messages for each instance that is wanted
 IDLE_MINUTES = 10
 MINUTE = Duration.minutes(1)
 WARMUP = Duration.minutes(5)  # until which no second one comes for the same reason
@@ -83,6 +84,7 @@ class Fleet(Construct):
                    target_value=TARGET, disable_scale_in=True,
                    customized_metric_specification=policy.CustomizedMetricSpecificationProperty(metrics=[
                        stat("waiting", "AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue_name),
-                       stat("serving", "AWS/AutoScaling", "GroupInServiceInstances", "AutoScalingGroupName", name),
-                       query(id="backlog", label="waiting messages for each instance", return_data=True,
-                             expression="waiting / IF(serving < 1, 1, serving)")])))
+                       stat("running", "AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", queue_name),
+                       stat("wanted", "AWS/AutoScaling", "GroupDesiredCapacity", "AutoScalingGroupName", name),
+                       query(id="each", label="messages for each instance that is wanted", return_data=True,
+                             expression="(waiting + running) / IF(wanted < 1, 1, wanted)")])))

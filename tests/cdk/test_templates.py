@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -137,8 +138,6 @@ def test_fleets_grow_by_the_backlog_and_start_by_an_alarm(templates: Templates) 
     assert len(tracking) == 2
     for one in tracking:
         assert one["DisableScaleIn"] is True
-        metrics = one["CustomizedMetricSpecification"]["Metrics"]
-        assert [metric["ReturnData"] for metric in metrics] == [False, False, True]
     steps = [one for one in policies if one["PolicyType"] == "StepScaling"]
     assert [one["AdjustmentType"] for one in steps] == ["ChangeInCapacity"] * 2, "an exact one would lower a late group"
     assert [[step["ScalingAdjustment"] for step in one["StepAdjustments"]] for one in steps] == [[1], [1]]
@@ -150,6 +149,33 @@ def test_fleets_grow_by_the_backlog_and_start_by_an_alarm(templates: Templates) 
     for hook in resources(templates, "AWS::AutoScaling::LifecycleHook"):
         assert hook["Properties"]["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
         assert (hook["Properties"]["DefaultResult"], hook["Properties"]["HeartbeatTimeout"]) == ("CONTINUE", 120)
+
+
+def grown(tracking: dict[str, Any], most: int, live: int, minutes: int = 60) -> list[int]:
+    """How many are wanted minute by minute after the first came, by the rule of target tracking as AWS describes it.
+    Each boots for five minutes, then works on one of `live` experiments, none of which ends."""
+    metrics = tracking["CustomizedMetricSpecification"]["Metrics"]
+    [computed] = [one["Expression"] for one in metrics if one["ReturnData"]]
+    wanted, seen = 1, [1] * 6
+    for _ in range(minutes):
+        running = min(seen[-6] if len(seen) > 6 else 0, live)
+        values = {"ApproximateNumberOfMessagesVisible": live - running, "GroupInServiceInstances": wanted,
+                  "ApproximateNumberOfMessagesNotVisible": running, "GroupDesiredCapacity": wanted}
+        told = {one["Id"]: values[one["MetricStat"]["Metric"]["MetricName"]] for one in metrics if "MetricStat" in one}
+        found = eval(computed, {"IF": lambda which, yes, no: yes if which else no, **told})
+        wanted = min(most, max(wanted, math.ceil(wanted * found / tracking["TargetValue"])))
+        seen.append(wanted)
+    return seen
+
+
+@pytest.mark.parametrize("most", [1, 2, 4, 8])
+def test_a_fleet_grows_to_as_many_as_there_is_work_for_and_no_further_while_they_boot(
+        templates: Templates, most: int) -> None:
+    """The daemon keeps an experiment more than the fleets may have instances; the other fleet may have some of them."""
+    for policy in resources(templates, "AWS::AutoScaling::ScalingPolicy"):
+        if tracking := policy["Properties"].get("TargetTrackingConfiguration"):
+            for live in range(1, most + 2):
+                assert max(grown(tracking, most, live)) == min(most, live)
 
 
 def test_the_orchestrator_is_one_on_demand_and_replaced(templates: Templates) -> None:
