@@ -65,12 +65,12 @@ class Office:
             return known
         return self._transactor.run("begin_run", str(epoch), op_id, decide, Run)
 
-    def leave_lease(self, epoch: int, *, op_id: str) -> int:
-        """The daemon goes by itself; the next one need not wait."""
+    def leave_lease(self, epoch: int, *, ending: int = 0, op_id: str) -> int:
+        """The daemon goes by itself; the next one need not wait. After the change `ending` its run began to end."""
         def decide(t: Transaction) -> int:
             require_epoch(t, epoch)
             lease = t.read(*DAEMON, DaemonLease)
-            t.put(*DAEMON, DaemonLease(epoch=epoch, holder="", run=lease.run if lease else epoch))
+            t.put(*DAEMON, DaemonLease(epoch=epoch, holder="", run=lease.run if lease else epoch, ending=ending))
             return epoch
         return self._transactor.run("leave_lease", str(epoch), op_id, decide, int)
 

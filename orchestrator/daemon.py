@@ -95,6 +95,7 @@ class Daemon:
         self._leading = ("", 0)  # the leader, and how many experiments had ended when it took the lead
         self._run = Run(key=0, explored=0)
         self._done_at: float | None = None
+        self._ending = 0  # the last change that we knew of when the run began to end
         self._ready = self._begun = False
         self._override = 0.0  # until when, as last told
         self._held = ""  # why the budget guard holds the lab, as last told
@@ -351,6 +352,7 @@ class Daemon:
 
     def _drain(self, decision: Decision) -> None:
         """No new work. Running attempts may be handed back: they go on in a later run."""
+        self._ending = self._view.change
         self._books.free_waiting(self._view)
         if decision.release:
             for experiment in self._view.running():
@@ -487,7 +489,7 @@ class Daemon:
             return self._config.tick_s
         self._books.settle_overhead(self._view)
         self._catch_up()
-        self._ledger.office.leave_lease(self._epoch, op_id=f"leave.{self._epoch}")
+        self._ledger.office.leave_lease(self._epoch, ending=self._ending, op_id=f"leave.{self._epoch}")
         self._catch_up()  # so that the journal of a lab at rest is complete
         self.left = True
         self._around.proposer.close()

@@ -3,7 +3,8 @@
 A daemon that stays (on an account its machine does) must not begin again by itself: at a goal that is reached, or a
 budget that is spent, it would end at once, and send a report each time. What asks for a run stands in the changes, so a
 process that was started afresh knows as much as the one before it. Only a word that lets work go on asks for one: a
-second stop, a pause or a smaller budget does not.
+second stop, a pause or a smaller budget does not. It counts from when the run began to end: the daemon that waited for
+the last work to end could not follow it.
 """
 
 from __future__ import annotations
@@ -40,16 +41,18 @@ class Rest:
         return self._left_at is not None and month_key(self._left_at) == month_key(now)
 
     def _left(self) -> float | None:
-        """When the last daemon left by itself, if no person asked for more since."""
+        """When the last daemon left by itself, if no person has asked for more since its run began to end."""
         lease = self._ledger.office.lease()
         if lease is None or lease.holder or self._told_to_go(lease.epoch):
             return None
-        since = list[Change]()
+        left, since = None, list[Change]()
         for change in self._newest():
-            if change.action == "leave_lease":
-                return None if self._asked(since) else change.at
+            if left is None and change.action == "leave_lease":
+                left = change
+            if left is not None and change.n <= (lease.ending or left.n):
+                break
             since.append(change)
-        return None
+        return left.at if left is not None and not self._asked(since) else None
 
     def _asked(self, since: list[Change]) -> bool:
         """Whether the changes, the newest first, ask for a run. A later stop takes back what did, and no run would get

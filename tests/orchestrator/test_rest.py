@@ -10,6 +10,7 @@ import pytest
 
 from lab.control import Guarded, Idea, Report
 from lab.settings import parse
+from orchestrator.daemon import Daemon
 from orchestrator.rest import PAGE, Rest
 from support.house import House
 
@@ -115,6 +116,47 @@ def test_more_money_that_is_spent_already_does_not_end_it(house: House) -> None:
     assert budget is not None
     assert budget.free < 0
     cap(house, 0.000001)
+    assert rests(house)
+
+
+def draining(house: House) -> Daemon:
+    """One that was told to stop, and waits for an attempt to end."""
+    daemon, ledger = house.daemon(), house.backend.ledger
+    house.lives(daemon, minutes=1)
+    message = house.backend.queues["cpu"].receive(600.0)
+    assert message is not None
+    ledger.claim(message.body, worker="w", device_class="cpu", op_id="claim")
+    stop(house)
+    house.lives(daemon, minutes=0.5)
+    assert (daemon.stage, daemon.left) == ("drain", False)
+    return daemon
+
+
+def push(house: House) -> None:
+    house.backend.ledger.office.push_settings("[limits]\nminutes = 5\n", op_id="push")
+
+
+@pytest.mark.parametrize(("words", "asks"), [
+    ([], False), ([lambda h: pause(h, False)], True), ([push], True), ([lambda h: override(h, 6)], True),
+    ([idea, lambda h: cap(h, 1)], True), ([stop], False), ([push, stop], False), ([lambda h: cap(h, 1)], False)],
+    ids=["nothing", "resume", "settings", "override", "an idea for less money", "stop", "settings and a stop",
+         "less money"])
+def test_what_is_said_while_the_last_work_runs_to_its_end_is_heard(
+        house: House, words: list[Callable[[House], None]], asks: bool) -> None:
+    house.backend.ledger.office.push_settings("[designers]\nevolution = 0.0\n", op_id="before")  # to the run that ends
+    daemon = draining(house)
+    for word in words:
+        word(house)
+    house.lives(daemon, minutes=30)
+    assert daemon.left
+    assert rests(house) != asks
+
+
+def test_the_lease_of_an_earlier_version_counts_from_its_leaving(house: House) -> None:
+    idea(house)
+    epoch = house.backend.ledger.office.take_lease("old", host="", pid=1, observed=None, op_id="take")
+    push(house)
+    house.backend.ledger.office.leave_lease(epoch, op_id="leave")
     assert rests(house)
 
 
