@@ -56,10 +56,14 @@ def look(backend: Backend, fleets: Fleets, settings: Settings, maxima: Mapping[s
     raise Unavailable(f"other guards were quicker {TURNS} times in a row; look again")
 
 
-def close(fleets: Fleets, pause: Callable[[float], None]) -> None:
-    """Until nothing runs, for as long as one call may take; the next look goes on. Raises Unavailable."""
+def close(backend: Backend, fleets: Fleets, maxima: Mapping[str, int], pause: Callable[[float], None]) -> None:
+    """Until nothing runs, for as long as one call may take; the next look goes on. If another guard has opened the lab
+    meanwhile, what was closed since is opened too: no later look would. Raises Unavailable."""
     for _ in range(PASSES):
         left = fleets.close()
+        if not backend.ledger.office.guarded().closed:
+            fleets.open(maxima)
+            return
         if not left:
             return
         log.info("fleets are being closed", instances=left)

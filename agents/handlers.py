@@ -64,7 +64,7 @@ def guard(event: Event, _context: object) -> dict[str, Any]:
         gone = deliver_left(backend, now)
     finally:
         if found.closed:
-            budget_guard.close(fleets, time.sleep)
+            budget_guard.close(backend, fleets, _maxima(), time.sleep)
     return _did("guard", budget=found.level, closed=found.closed, delivered=gone)
 
 

@@ -223,12 +223,24 @@ def test_words_that_are_none_of_aws_mean_nothing() -> None:
     assert not any(over_the_bill(text, "tlab-monthly") for text in ("", "Budget Name: tlab-monthly\n", BILL[:300]))
 
 
-def test_closing_goes_on_until_nothing_runs_and_not_for_ever() -> None:
+def test_closing_goes_on_until_nothing_runs_and_not_for_ever(watched: Watched) -> None:
     few, many, pauses = Notes(3), Notes(1000), list[float]()
-    close(few, pauses.append)
-    assert (len(few.asked), len(pauses)) == (4, 3)
-    close(many, pauses.append)
+    watched.look(bill=True)
+    close(watched.lab.backend, few, MAXIMA, pauses.append)
+    assert (few.asked, len(pauses)) == (["close"] * 4, 3)
+    close(watched.lab.backend, many, MAXIMA, pauses.append)
     assert many.instances > 0
+
+
+def test_what_is_being_closed_is_left_open_where_a_person_says_so_meanwhile(watched: Watched) -> None:
+    watched.fleets = Notes(3)
+    watched.look(bill=True)
+
+    def meanwhile(_: float) -> None:
+        watched.office.set_control(override_until=NOW + 3600.0, op_id="override")
+        watched.look()
+    close(watched.lab.backend, watched.fleets, MAXIMA, meanwhile)
+    assert watched.fleets.asked == ["close", "open", "close", "open"]
 
 
 def test_a_daemon_starts_nothing_while_the_guard_holds_and_goes_on_afterwards(tmp_path: Path) -> None:
