@@ -30,11 +30,12 @@ from lab.experiment import JOB_CLASSES
 
 Event = Mapping[str, Any]
 
-structlog.configure(
-    processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-    wrapper_class=structlog.make_filtering_bound_logger("info"),
-    logger_factory=structlog.PrintLoggerFactory(sys.stdout))
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # there standard output is the function's log
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout))
 log = structlog.get_logger("agents")
 
 

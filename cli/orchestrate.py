@@ -36,16 +36,16 @@ def orchestrate(
     typer.echo(serve(backend, settings, seed=seed, wait=wait, standing=standing, workers=workers))
 
 
-def log_to_stderr() -> None:
-    """Lines for a person at a terminal; one JSON object a line for a file."""
+def log_to_stderr(least: str = "info") -> None:
+    """Lines for a person at a terminal; one JSON object a line for a file. Standard output is the command's own."""
     last: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
         last = structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _process,
                     structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.format_exc_info, last],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def greet(words: str) -> None:

@@ -27,10 +27,12 @@ def reproduce(id: Annotated[str, typer.Argument(metavar="ID", help="An experimen
               backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
     """Run an experiment again here and compare every number. Writes nothing into the laboratory."""
     from cli.experiments import find
+    from cli.orchestrate import log_to_stderr
     from cli.progress import progress_bar
     from gpu_workers.rerun import kept_training, rerun
     from lab.judging.repetition import compare
     from lab.track import load_track
+    log_to_stderr("warning")
     lab = open_lab(backend)
     before = find(lab.ledger, id)
     track = load_track(before.spec.track)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cdk import powers
 from cdk.settings import from_context
+from lab.aws.fleets import TAG
 from lab.aws.site import PAGE
 from lab.aws.telemetry import UNITS
 from lab.experiment import JOB_CLASSES
@@ -131,10 +131,10 @@ def test_only_the_guard_sizes_fleets_and_ends_instances_and_those_of_the_fleets_
                 if sizing & {*([action] if isinstance(action, str) else action)}:
                     assert (name, policy["PolicyName"][:5]) == ("reporting", "Guard")
     [ending] = [one for one in statements(templates["reporting"], "Guard") if one["Action"] == "ec2:TerminateInstances"]
-    assert ending["Condition"] == {"StringEquals": {f"aws:ResourceTag/{powers.FLEET_TAG}": "aether"}}
+    assert ending["Condition"] == {"StringEquals": {f"aws:ResourceTag/{TAG}": "aether"}}
     tagged = {group["AutoScalingGroupName"] for stack in ("lab", "workers")
               for group in of(templates[stack], "AutoScaling::AutoScalingGroup")
-              if {"Key": powers.FLEET_TAG, "Value": "aether", "PropagateAtLaunch": True} in group["Tags"]}
+              if {"Key": TAG, "Value": "aether", "PropagateAtLaunch": True} in group["Tags"]}
     assert tagged == {"aether-cpu", "aether-gpu"}, "the orchestrator is not the guard's to end"
     groups = [one["Resource"] for one in statements(templates["reporting"], "Guard")
               if "autoscaling:UpdateAutoScalingGroup" in one["Action"]]
@@ -147,7 +147,7 @@ def test_the_page_is_behind_the_content_network_alone(templates: Templates) -> N
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     [network] = [one["DistributionConfig"] for one in of(site, "CloudFront::Distribution")]
     assert network["Origins"][0]["OriginAccessControlId"]
-    assert network["DefaultRootObject"] == PAGE == powers.PAGE
+    assert network["DefaultRootObject"] == PAGE
     assert network["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
     [policy] = of(site, "S3::BucketPolicy")
     allowed = [one for one in policy["PolicyDocument"]["Statement"]
