@@ -1,7 +1,9 @@
 """What a person is woken for: each alarm says so on the topic of the reports.
 
-A silent metric counts as it should: no heartbeat is a dead daemon, and no word of a crash is none. Heartbeats are
-summed, since a daemon that hangs may tell that it made none.
+Whether a fleet is stuck its messages say, not its machines: one whose boot fails before it can tell of it is in service
+all the same. Nor does the age of the oldest say so: behind long trainings one waits for hours. A silent metric counts
+as it should: no heartbeat is a dead daemon, and no word of a crash is none. Heartbeats are summed, since a daemon that
+hangs may tell that it made none.
 """
 
 from __future__ import annotations
@@ -27,11 +29,6 @@ def ours(names: Names, metric: str, statistic: str, period: Duration = MINUTES) 
                                  statistic=statistic, period=period)
 
 
-def serving(group: str) -> aws_cloudwatch.Metric:
-    return aws_cloudwatch.Metric(namespace="AWS/AutoScaling", metric_name="GroupInServiceInstances", period=MINUTES,
-                                 statistic="Maximum", dimensions_map={"AutoScalingGroupName": group}, label=group)
-
-
 class Alarms(Construct):
     def __init__(self, scope: Construct, id: str, names: Names, lab: Lab, functions: Sequence[aws_lambda.Function],
                  dead_letters: aws_lambda.Function) -> None:
@@ -50,12 +47,12 @@ class Alarms(Construct):
             "Work was received too often and ended by nobody: see `aether experiments list`", least=1)
         for one, queue in lab.queues.items():
             waiting = queue.metric_approximate_number_of_messages_visible(period=MINUTES, statistic="Minimum")
+            taken = queue.metric_approximate_number_of_messages_not_visible(period=MINUTES, statistic="Maximum")
             self._add(f"Stuck{one.title()}", aws_cloudwatch.MathExpression(
-                expression="IF(FILL(serving, 0) < 1, FILL(waiting, 0), 0)", period=MINUTES,
-                using_metrics={"serving": serving(f"{names.prefix}-{one}"), "waiting": waiting},
-                label="work waits and no machine serves"),
-                f"Work waits, and the fleet {one} has had no machine for 20 minutes: see `aether doctor`",
-                least=1, periods=4)
+                expression="IF(FILL(taken, 0) < 1, FILL(waiting, 0), 0)", period=MINUTES,
+                using_metrics={"taken": taken, "waiting": waiting}, label="work waits and nobody works on any"),
+                f"Work waits, and the fleet {one} has worked on none for half an hour: see `aether doctor`, then what "
+                "the console shows of its instances", least=1, periods=6)
         self._add("CrashLoop", ours(names, "WorkerCrash", "Sum", Duration.minutes(30)),
                   "Workers crash again and again: see their logs", least=CRASHES)
         errors = {f"e{n}": one.metric_errors(period=MINUTES, statistic="Sum") for n, one in enumerate(functions)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aws_cdk import Duration, aws_cloudwatch, aws_lambda
 from constructs import Construct
 
-from cdk.alarms import MINUTES, ours, serving
+from cdk.alarms import MINUTES, ours
 from cdk.lab import Lab
 from lab.aws.names import Names
 
@@ -28,7 +28,7 @@ def add_board(scope: Construct, names: Names, lab: Lab, alarms: Sequence[aws_clo
             one.metric_approximate_number_of_messages_visible(period=MINUTES) for one in queues)]),
         _graph("Age of the oldest, in seconds", [ours(names, "QueueAgeS", "Maximum"), *(
             one.metric_approximate_age_of_oldest_message(period=MINUTES) for one in queues)]),
-        _graph("Machines in service", [serving(f"{names.prefix}-{one}") for one in ("orchestrator", *lab.queues)]))
+        _graph("Machines in service", [_serving(f"{names.prefix}-{one}") for one in ("orchestrator", *lab.queues)]))
     board.add_widgets(
         _graph("GPU used, waiting for data, in percent", [ours(names, "GpuUsePct", "Average"),
                                                           ours(names, "DataWaitPct", "Average")]),
@@ -46,3 +46,8 @@ def _by(names: Names, metric: str, dimension: str, statistic: str) -> list[aws_c
     asked = f'{{Aether,Lab,{dimension}}} Lab="{names.prefix}" MetricName="{metric}"'
     return [aws_cloudwatch.MathExpression(expression=f"SEARCH('{asked}', '{statistic}', 3600)", label="", period=HOUR,
                                           using_metrics={})]
+
+
+def _serving(group: str) -> aws_cloudwatch.Metric:
+    return aws_cloudwatch.Metric(namespace="AWS/AutoScaling", metric_name="GroupInServiceInstances", period=MINUTES,
+                                 statistic="Maximum", dimensions_map={"AutoScalingGroupName": group}, label=group)

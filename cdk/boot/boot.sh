@@ -8,6 +8,17 @@ said() { echo "$(date -u +%FT%TZ) ${SECONDS}s $*"; }
 export DEBIAN_FRONTEND=noninteractive AWS_DEFAULT_REGION=$REGION HOME=/root
 instance() { /opt/boot/bin/python /opt/boot/instance.py "$@"; }
 
+# What others hold or serve may be away for minutes: a lock of the machine's own upgrade, a mirror, the index of pip.
+again() {
+    local try
+    for try in {1..9}; do
+        "$@" && return
+        said "try $try of $1 failed"
+        sleep 30
+    done
+    "$@"
+}
+
 # The topic hears the last lines, and the instance goes: nothing starts again in silence.
 failed() {
     said "the boot failed in line $1"
@@ -18,7 +29,7 @@ failed() {
     fi
     shutdown -h +30  # where it still stands: time for a look, and no more than two such mails an hour
 }
-trap 'failed $((BASH_LINENO[0] ? BASH_LINENO[0] : LINENO))' ERR  # of a function, the line that called it
+trap 'failed $((${#BASH_LINENO[@]} > 1 ? BASH_LINENO[-2] : LINENO))' ERR  # of functions, the line that called them
 
 said "boot of $ROLE in $LAB"
 if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then  # the orchestrator's: room for the worst moment
@@ -27,12 +38,15 @@ if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then  # the orch
     mkswap /swapfile >/dev/null
     swapon /swapfile
 fi
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends bubblewrap python3-pip python3-venv unzip
+packages() {
+    apt-get update -qq || said "the lists of packages are as they were"
+    apt-get install -y -qq -o DPkg::Lock::Timeout=60 --no-install-recommends bubblewrap python3-pip python3-venv unzip
+}
+again packages
 
 python3 -m venv /opt/boot
 printf '%s\n' "$FIRST" >/opt/boot/first.txt
-/opt/boot/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r /opt/boot/first.txt
+again /opt/boot/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r /opt/boot/first.txt
 printf '%s\n' "$HELPER" >/opt/boot/instance.py
 cat >/opt/boot/environment <<END
 AWS_DEFAULT_REGION=$REGION

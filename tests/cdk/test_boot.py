@@ -68,29 +68,46 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
     assert found.stdout == ""
 
 
+def run_head(folder: Path, role: str, then: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """What the script defines before it does anything, and `then`, in a folder of its own: the helper fails at all but
+    to tell. Gives also what programs were asked."""
+    head = (HERE / "boot.sh").read_text().partition("\nsaid ")[0]
+    assert "trap" in head
+    for name, text in {"opt/boot/bin/python": "[[ $2 == failed ]]", "bin/shutdown": "true", "bin/sleep": "true",
+                       "bin/apt-get": f"(($(wc -l <{folder}/asked) > 5))"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f'#!/usr/bin/env bash\necho "{name}: $*" >>{folder}/asked\n{text}\n')
+        (folder / name).chmod(0o755)
+    script = f"ROLE={role} LAB=tlab REGION=us-east-1\n{head}\n{then}\necho went on\n"
+    (folder / "script").write_text(re.sub(r"/(?=opt/boot|var/log)", f"{folder}/", script))
+    ran = subprocess.run(["bash", str(folder / "script")], env={"PATH": f"{folder}/bin:/usr/bin:/bin"}, text=True,
+                         capture_output=True, check=False)
+    return ran, (folder / "asked").read_text().splitlines()
+
+
 @pytest.mark.parametrize(("failing", "role", "told", "stands"), [
     ("instance fetch bucket key /nowhere", "cpu", True, False),
     ("instance fetch bucket key /nowhere", "orchestrator", True, True),
     ("false", "cpu", True, False),
+    ("again instance fetch", "cpu", True, False),
     ("rm /opt/boot/bin/python; false", "cpu", False, True)])
 def test_a_boot_that_fails_is_told_once_and_never_stands_in_silence(
         tmp_path: Path, failing: str, role: str, told: bool, stands: bool) -> None:
-    """Of the script its head, in a folder of its own; the helper fails at all but to tell."""
-    head = (HERE / "boot.sh").read_text().partition("\nsaid ")[0]
-    assert "trap" in head
-    for name, text in {"opt/boot/bin/python": '[[ $2 == failed ]]', "bin/shutdown": "true"}.items():
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text(f'#!/usr/bin/env bash\necho "{name}: $*" >>{tmp_path}/asked\n{text}\n')
-        (tmp_path / name).chmod(0o755)
-    script = f"ROLE={role} LAB=tlab REGION=us-east-1\n{head}\n{failing}\necho went on\n"
-    path = tmp_path / "script"
-    path.write_text(re.sub(r"/(?=opt/boot|var/log)", f"{tmp_path}/", script))
-    line = path.read_text().splitlines().index(failing.replace("/opt", f"{tmp_path}/opt")) + 1
-    ran = subprocess.run(["bash", str(path)], env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}, text=True,
-                         capture_output=True, check=False)
+    ran, asked = run_head(tmp_path, role, failing + "  # here")
     assert ran.returncode != 0
+    [line] = [n for n, text in enumerate((tmp_path / "script").read_text().splitlines(), 1) if text.endswith("# here")]
     assert f"the boot failed in line {line}\n" in ran.stdout
     assert "went on" not in ran.stdout
-    asked = (tmp_path / "asked").read_text()
-    assert asked.count(f"instance.py failed the boot of {role}") == told
+    assert sum(one.endswith(f"instance.py failed the boot of {role}") for one in asked) == told
     assert asked.count("bin/shutdown: -h +30") == stands
+
+
+def test_a_boot_outlasts_mirrors_and_locks_that_are_away_for_minutes(tmp_path: Path) -> None:
+    """Here they are for two tries; the pauses are stubs."""
+    body = (HERE / "boot.sh").read_text()
+    packages = body[body.index("packages() {"):body.index("python3 -m venv")]
+    ran, asked = run_head(tmp_path, "cpu", packages)
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "went on")
+    assert asked.count("bin/sleep: 30") == 2
+    assert "DPkg::Lock::Timeout" in asked[-1]
+    assert "\nagain /opt/boot/bin/pip install " in body

@@ -115,6 +115,27 @@ def test_every_alarm_reaches_the_topic_and_silence_is_read_as_it_is_meant(report
     assert (beat["Statistic"], beat["ComparisonOperator"], beat["Threshold"]) == ("Sum", "LessThanThreshold", 1)
 
 
+@pytest.mark.parametrize("job_class", JOB_CLASSES)
+def test_a_fleet_is_stuck_where_work_waits_and_none_is_worked_on_whatever_machines_there_are(
+        reporting: dict[str, Any], job_class: str) -> None:
+    """One whose boot fails before it can tell of it is in service; at its bound a fleet lets work wait for hours."""
+    [alarm] = [one for one in of(reporting, "CloudWatch::Alarm")
+               if one["AlarmName"] == f"aether-Stuck{job_class.title()}"]
+    looked = {one["Id"]: one["MetricStat"] for one in alarm["Metrics"] if "MetricStat" in one}
+    assert {one["Metric"]["Namespace"] for one in looked.values()} == {"AWS/SQS"}
+    [computed] = [one["Expression"] for one in alarm["Metrics"] if "Expression" in one]
+    words = {"IF": lambda which, yes, no: yes if which else no, "FILL": lambda value, other: value}
+
+    def breaches(waiting: int, taken: int) -> bool:
+        told = {"ApproximateNumberOfMessagesVisible": waiting, "ApproximateNumberOfMessagesNotVisible": taken}
+        values = {id: told[one["Metric"]["MetricName"]] for id, one in looked.items()}
+        return bool(eval(computed, {**words, **values}) >= alarm["Threshold"])
+
+    assert [breaches(1, 0), breaches(5, 0), breaches(1, 1), breaches(0, 0), breaches(0, 4)] == [
+        True, True, False, False, False]
+    assert alarm["EvaluationPeriods"] * looked["waiting"]["Period"] == 1800
+
+
 def test_the_board_shows_what_the_lab_writes_of_itself(reporting: dict[str, Any]) -> None:
     [board] = of(reporting, "CloudWatch::Dashboard")
     text = json.dumps(board)
