@@ -19,8 +19,9 @@ from cdk.findings import acknowledge
 from lab.aws.names import Names
 
 ROOT = Path(__file__).resolve().parents[1]
+# The README is not in it: no machine needs one, and each word in it would replace the orchestrator.
 CODE = ("aether_kit", "agents", "cli", "gpu_workers", "lab", "orchestrator", "requirements",
-        "LICENSE", "NOTICE", "README.md", "pyproject.toml")
+        "LICENSE", "NOTICE", "pyproject.toml")
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
 DEEP_LEARNING = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
 

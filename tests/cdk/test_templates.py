@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -220,10 +221,22 @@ def test_the_code_is_what_runs_and_nothing_else(assembly: Path) -> None:
     files = [path for path in code.rglob("*") if path.is_file()]
     assert {path.relative_to(code).parts[0] for path in files} == {
         "aether_kit", "agents", "cli", "gpu_workers", "lab", "orchestrator", "requirements", "LICENSE", "NOTICE",
-        "README.md", "pyproject.toml"}
+        "pyproject.toml"}
+    assert not [path for path in files if path.suffix == ".md"], "each word in it would replace the orchestrator"
     assert sum(path.stat().st_size for path in files) < 5_000_000
     assert not [path for path in files if path.suffix == ".pyc"]
     assert os.access(code / "requirements" / "sync", os.R_OK)
+
+
+def test_the_code_can_be_installed_as_it_is_sent(assembly: Path, tmp_path: Path) -> None:
+    """Without the README that pyproject.toml names, by the locked setuptools, as `requirements/sync` does it."""
+    [code] = [path for path in assembly.glob("asset.*") if (path / "pyproject.toml").exists()]
+    shutil.copytree(code, tmp_path / "code")
+    build = f"from setuptools.build_meta import build_editable; print(build_editable({str(tmp_path)!r}))"
+    made = subprocess.run([sys.executable, "-c", build], cwd=tmp_path / "code", capture_output=True, text=True,
+                          check=False)
+    assert made.returncode == 0, made.stderr[-2000:]
+    assert made.stdout.splitlines()[-1].startswith("aether_lab-")
 
 
 def test_cfn_lint_finds_nothing(assembly: Path) -> None:
