@@ -50,6 +50,10 @@ class Queue(Protocol):
         """About how many messages are there, visible or not."""
         ...
 
+    def visible(self) -> int:
+        """About how many of them could be received now."""
+        ...
+
 
 class Store(Protocol):
     """Files by the SHA-256 of their bytes, and named pointers. Bytes are checked against the hash on every read."""

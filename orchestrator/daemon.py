@@ -466,8 +466,7 @@ class Daemon:
             except Refused as refusal:  # cancelled or claimed a moment ago: the next look shows it
                 log.info("not dispatched", experiment=experiment.id, why=str(refusal))
         self._catch_up()
-        self._messages.send_again([one for one in self._view.live.values() if one.reservation is not None],
-                                  [one for one in self._may_start() if one.reservation is not None])
+        self._messages.send_again([one for one in self._may_start() if one.reservation is not None])
 
     def _may_start(self) -> list[Experiment]:
         training_stopped = training_stops(self._books.level(self._view, self._settings), self._overridden)

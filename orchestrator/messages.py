@@ -2,7 +2,8 @@
 
 A message that nobody received yet is no lost one. A second would call for machines that nobody needs, since fleets grow
 by what lies in the queues, and what kills its receivers would never be received often enough to be put aside. So a
-queue is asked how many it has, in flight or not, and only what it has too few of is sent again.
+queue is asked how many could be received now, and only what it has too few for is sent again. What is in flight does
+not count: on one machine, whose clock may be set back, it may stay there for hours.
 """
 
 from __future__ import annotations
@@ -25,17 +26,18 @@ class Messages:
         self._queues[experiment.spec.job_class].send(experiment.id)
         self._sent[experiment.id] = self._now()
 
-    def send_again(self, paid: Sequence[Experiment], waiting: Sequence[Experiment]) -> None:
-        """As many of what is `waiting` as its queue has too few for all that is `paid`, which has a message each, that
-        of a worker in flight. Nobody knows which is lost, so what was not sent for longest comes first, and the others
-        later: a message too many is gone as soon as a worker has received it."""
-        self._sent = {one.id: self._sent[one.id] for one in paid if one.id in self._sent}
+    def send_again(self, waiting: Sequence[Experiment]) -> None:
+        """As many of what is paid and `waiting` as its queue has too few for. Nobody knows which is lost, so what was
+        not sent for longest comes first, and the others later: a message too many is gone as soon as a worker has
+        received it."""
+        self._sent = {one.id: self._sent[one.id] for one in waiting if one.id in self._sent}
         for name in sorted({one.spec.job_class for one in waiting}):
-            due = sorted((one for one in waiting if one.spec.job_class == name and self._due(self._sent, one.id)),
+            here = [one for one in waiting if one.spec.job_class == name]
+            due = sorted((one for one in here if self._due(self._sent, one.id)),
                          key=lambda one: self._sent.get(one.id, -RESEND_S))
             if not due or not self._due(self._asked, name):
                 continue
-            missing = sum(one.spec.job_class == name for one in paid) - self._queues[name].waiting()
+            missing = len(here) - self._queues[name].visible()
             self._asked[name] = self._now()
             for one in due[:max(missing, 0)]:
                 self.send(one)

@@ -21,6 +21,7 @@ from lab.backend import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 LONGEST_INVISIBLE_S = 12 * 3600
 # What SQS says of a receipt whose time is up, or whose message is gone or has been invisible for 12 hours.
@@ -72,10 +73,15 @@ class SqsQueue:
         self.done(message)
 
     def waiting(self) -> int:
+        return self._count("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible",
+                           "ApproximateNumberOfMessagesDelayed")
+
+    def visible(self) -> int:
+        return self._count("ApproximateNumberOfMessages")
+
+    def _count(self, *names: QueueAttributeNameType) -> int:
         with plain_errors(self._what):
-            found = self._client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[
-                "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible",
-                "ApproximateNumberOfMessagesDelayed"])["Attributes"]
+            found = self._client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return sum(map(int, found.values()))
 
     @contextmanager

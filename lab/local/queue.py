@@ -21,6 +21,7 @@ TAKE = "UPDATE messages SET visible_at = ?, receipt = ?, received = received + 1
 EXTEND = "UPDATE messages SET visible_at = ? WHERE id = ? AND receipt = ?"
 DONE = "DELETE FROM messages WHERE id = ? AND receipt = ?"
 COUNT = "SELECT count(*) FROM messages WHERE queue = ?"
+COUNT_VISIBLE = "SELECT count(*) FROM messages WHERE queue = ? AND visible_at <= ?"
 
 
 class SqliteQueue:
@@ -65,6 +66,9 @@ class SqliteQueue:
 
     def waiting(self) -> int:
         return int(self._table.execute(COUNT, (self._name,)).fetchone()[0])
+
+    def visible(self) -> int:
+        return int(self._table.execute(COUNT_VISIBLE, (self._name, self._wall())).fetchone()[0])
 
     def _peek(self) -> tuple[int, str, int] | None:
         row: tuple[int, str, int] | None = self._table.execute(NEXT, (self._name, self._wall())).fetchone()

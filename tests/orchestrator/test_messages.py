@@ -43,12 +43,22 @@ def test_nor_does_the_next_daemon_send_it(house: House) -> None:
     assert waiting(house) == IN_FLIGHT
 
 
-def test_nor_one_that_its_receiver_went_down_with(house: House) -> None:
-    """So it is received again and again, until the queue puts it aside."""
-    house.lives(house.daemon(), minutes=1)
+def test_what_a_receiver_went_down_with_has_one_more_and_not_one_each_half_minute(house: House) -> None:
+    """So that one of the two is received often enough to be put aside."""
+    daemon = house.daemon()
+    house.lives(daemon, minutes=1)
     taken(house)
-    house.lives(house.daemon(), minutes=5)
-    assert waiting(house) == IN_FLIGHT
+    house.lives(daemon, minutes=5)
+    assert (waiting(house), house.backend.queues["cpu"].visible()) == (IN_FLIGHT + 1, IN_FLIGHT)
+
+
+def test_what_a_clock_that_was_set_back_hides_is_sent_again(house: House) -> None:
+    daemon, queue = house.daemon(), house.backend.queues["cpu"]
+    house.lives(daemon, minutes=1)
+    for _ in range(IN_FLIGHT):
+        queue.extend(taken(house), 86_400.0)
+    house.lives(daemon, minutes=5)
+    assert queue.visible() == IN_FLIGHT
 
 
 def test_messages_that_are_lost_are_sent_again_and_no_more_than_those(house: House) -> None:
@@ -79,12 +89,12 @@ def test_whichever_is_lost_comes_once_the_others_are_received_twice(house: House
 def test_the_queue_is_asked_seldom(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each asking is paid for on an account."""
     daemon, queue, asked = house.daemon(), house.backend.queues["cpu"], list[float]()
-    count = queue.waiting
+    count = queue.visible
 
     def counted() -> int:
         asked.append(house.clock.now)
         return count()
-    monkeypatch.setattr(queue, "waiting", counted)
+    monkeypatch.setattr(queue, "visible", counted)
     house.lives(daemon, minutes=5)
     assert len(asked) > 1
     assert min(later - before for before, later in pairwise(asked)) >= RESEND_S

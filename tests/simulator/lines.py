@@ -167,8 +167,11 @@ class MessyQueue:
         self._answered(message)
 
     def waiting(self) -> int:
-        self._line.reach()
         return self._queue.waiting()
+
+    def visible(self) -> int:
+        self._line.reach()
+        return self._queue.visible()
 
     def _answered(self, answer: T) -> T:
         self._line.reply("queue")

@@ -133,8 +133,11 @@ class MeteredQueue:
         self.done(message)
 
     def waiting(self) -> int:
-        self._meter.called("GetQueueAttributes", "SQS million requests")
         return self._queue.waiting()
+
+    def visible(self) -> int:
+        self._meter.called("GetQueueAttributes", "SQS million requests")
+        return self._queue.visible()
 
 
 class MeteredStore:

@@ -86,7 +86,10 @@ def test_a_message_in_hand_is_invisible_until_its_time_is_up(place: Place) -> No
     place.cpu.send("e1")
     first = received(place.cpu)
     assert place.cpu.receive(LONG_S) is None
-    assert place.cpu.waiting() == 1
+    assert (place.cpu.waiting(), place.cpu.visible()) == (1, 0)
+    place.cpu.send("e2")
+    assert (place.cpu.waiting(), place.cpu.visible()) == (2, 1)
+    place.cpu.done(received(place.cpu))
     place.cpu.extend(first, 1)
     place.passes(1.5)
     again = received(place.cpu)
