@@ -20,6 +20,7 @@ from gpu_workers.phase import PhaseRequest
 from gpu_workers.runner import PhaseEnd, ProcessRunner, Running
 from lab.experiment import Spec
 from support.phases import HELD_MB
+from support.servers import children
 from support.small_disk import small_disk
 
 SPEC = Spec(track="curve", family="line", params={"x": 3}, clips="c" * 64, seed=1, protocol=1)
@@ -48,7 +49,7 @@ def alive(pid: int) -> bool:
 
 
 def alive_children() -> bool:
-    return any(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children())
+    return any(child.status() != psutil.STATUS_ZOMBIE for child in children())
 
 
 def test_a_phase_that_works_is_done_and_its_claims_and_log_are_kept_apart(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_killed_at_any_moment_a_phase_leaves_no_process_and_no_scratch(tmp_path:
         left = (out / "pids").read_text().splitlines() if (out / "pids").exists() else []
         assert not any(alive(int(pid)) for pid in left), attempt
         assert not (out / ".scratch").exists()
-    assert psutil.Process().children() == []
+    assert children() == []
 
 
 def test_the_peak_memory_of_one_that_lasts_is_told(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
 import pytest
 
 START_LIMIT_S = 120.0  # a virtual machine for Java on a busy machine took 25
 STOP_LIMIT_S = 30.0
+_started = set[int]()  # by `running`, in this process
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def children(recursive: bool = False) -> list[psutil.Process]:
+    """Of this process, without the servers that a session's tests share."""
+    found = [one for one in psutil.Process().children() if one.pid not in _started]
+    for one in found.copy() if recursive else ():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += one.children(recursive=True)
+    return found
+
+
 @contextlib.contextmanager
 def running(
     command: list[str], environment: Mapping[str, str], folder: Path, answers: Callable[[], bool]
@@ -65,11 +76,13 @@ def running(
         server = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=folder
         )
+    _started.add(server.pid)
     try:
         _await_answer(server, answers, log)
         yield
     finally:
         _stop(server)
+        _started.discard(server.pid)
 
 
 def _await_answer(server: subprocess.Popen[bytes], answers: Callable[[], bool], log: Path) -> None:

@@ -24,6 +24,7 @@ from gpu_workers.sandbox.limits import Limits
 from gpu_workers.sandbox.plan import Plan
 from gpu_workers.sandbox.runtime import interpreter, packages, python
 from support.boxes import Attack, attack, finish, need_sandbox, start
+from support.servers import children
 
 ROOT = Path(__file__).parents[3]
 CPU_ONLY = platform.machine() == "x86_64"
@@ -178,7 +179,7 @@ def test_17_memory_ends_at_the_ceiling_also_while_its_worker_is_busy(tmp_path: P
     running = start("take_shared_memory", tmp_path / "out", memory_mb=200)
     assert running.poll() is None, "it has begun"
     deadline = time.monotonic() + 20
-    while psutil.Process().children() and _lives(psutil.Process().children()[0]) and time.monotonic() < deadline:
+    while children() and _lives(children()[0]) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert time.monotonic() < deadline, "nobody ended it"
     assert finish(running, tmp_path / "out").end.reason == "memory"
@@ -197,7 +198,7 @@ def test_20_and_21_a_family_that_is_deaf_to_every_signal_ends_by_the_clock(tmp_p
     ended = finish(running, tmp_path / "out")
     assert (ended.end.reason, ended.end.detail) == ("timeout", "still running after 6 s")
     assert time.monotonic() - begin < 60, "it was not ended"
-    assert psutil.Process().children(recursive=True) == []
+    assert children(recursive=True) == []
 
 
 def test_20_processor_time_without_end_is_ended_by_the_kernel() -> None:
@@ -217,7 +218,7 @@ def test_21_a_daemon_ends_with_the_phase(tmp_path: Path) -> None:
     ended = attack("leave_a_daemon", tmp_path / "out", outputs=("heartbeat",))
     assert ended.end.reason is None, ended.end
     assert (tmp_path / "out" / "heartbeat").stat().st_size > 0
-    assert psutil.Process().children(recursive=True) == []
+    assert children(recursive=True) == []
 
 
 SUPERVISOR = """

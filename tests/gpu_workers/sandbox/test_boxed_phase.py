@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-import psutil
 import pytest
 
 from gpu_workers.collect import NotCollected
@@ -21,6 +20,7 @@ from gpu_workers.sandbox.runner import BoxRunner
 from lab.experiment import Spec
 from support.boxes import finish, need_sandbox, start
 from support.phases import HELD_MB
+from support.servers import children
 
 SPEC = Spec(track="curve", family="line", params={"x": 3}, clips="c" * 64, seed=1, protocol=1)
 
@@ -59,7 +59,7 @@ def test_a_phase_that_works_is_done_and_its_claims_log_and_outputs_come_out(tmp_
     assert end.log == "a stray print is log, not progress\n"
     assert (tmp_path / "out" / "result.txt").read_text() == "3 1 2"
     assert 0.05 < end.cpu_s < 30
-    assert psutil.Process().children() == []
+    assert children() == []
 
 
 def test_the_peak_memory_of_one_that_lasts_is_told(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_kill_returns_when_nothing_runs_any_more(tmp_path: Path) -> None:
     while not running.progress():
         assert running.poll() is None
     running.kill()
-    assert psutil.Process().children(recursive=True) == []
+    assert children(recursive=True) == []
     assert ended(running).detail == "stopped by the worker"
 
 

@@ -54,7 +54,7 @@ def test_the_house_is_what_runs_of_the_lab_beside_its_orchestrator(machines: Mac
     market.look()
     house = market.house()
     assert {one.id for one in house.rented} == set(cpu)
-    assert house.fixed_usd_h == pytest.approx(0.0168 + 0.005 + 16 * 0.08 / 730)
+    assert house.fixed_usd_h == pytest.approx(0.0084 + 0.005 + 16 * 0.08 / 730)
     one = house.rented[0]
     assert (one.usd_h, one.bound_usd_h) == (0.17, 0.17)
     disk_gib = sum(volume["Size"] for volume in machines.client("ec2").describe_volumes()["Volumes"]
