@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
+import pytest
+import structlog
 from hypothesis import settings
 
 pytest_plugins = ["support.dynamodb", "support.emulator", "support.templates", "support.account", "support.moto"]
@@ -24,3 +27,10 @@ os.environ.update(
 # A suite that was started in the background inherits a Ctrl-C that is ignored, and so would every command under test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A command that ran in this process may have set up its log, and the next test expects none."""
+    yield
+    structlog.reset_defaults()
