@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from cli import families
 from cli.output import moment
 from lab.errors import AetherError
+from lab.findings import Finding, Level
 from lab.words import count
 
 if TYPE_CHECKING:
@@ -29,27 +28,17 @@ PYTHONS = ((3, 11), (3, 12))
 LEAST_FREE_GB = 1.0
 CLOCK_SLACK_S = 60.0
 NAMED = 4  # of many damaged things, so many by name
-Level = Literal["ok", "note", "bad"]
 REPAIR = "`aether doctor --repair`"
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """`note` is worth knowing; only `bad` has to be mended."""
-
-    name: str
-    found: str
-    fix: str = ""
-    level: Level = "ok"
-
-
-def bad(name: str, found: str, fix: str) -> Check:
-    return Check(name=name, found=found, fix=fix, level="bad")
+def bad(name: str, found: str, fix: str) -> Finding:
+    return Finding(name=name, found=found, fix=fix, level="bad")
 
 
 # ---------------------------------------------------------------------- the machine
 
 
-def machine() -> Iterator[Check]:
+def machine() -> Iterator[Finding]:
     yield _python()
     yield _libraries()
     for point in sorted(entry_points(group="aether.tracks"), key=lambda point: point.name):
@@ -58,30 +47,30 @@ def machine() -> Iterator[Check]:
     yield _machine_lock()
 
 
-def _sandbox() -> Check:
+def _sandbox() -> Finding:
     """A machine without one still runs what is ours."""
     from gpu_workers.sandbox.canary import sandbox_here
     found = sandbox_here()
     if found.works:
-        return Check(name="sandbox", found=f"holds, with {found.by}: six attacks failed, and every track runs in it")
+        return Finding(name="sandbox", found=f"holds, with {found.by}: six attacks failed, and every track runs in it")
     what, _, fix = found.why.partition("; ")
-    return Check(name="sandbox", found=f"NOT SANDBOXED: {what}", fix=fix, level="note")
+    return Finding(name="sandbox", found=f"NOT SANDBOXED: {what}", fix=fix, level="note")
 
 
-def _python() -> Check:
+def _python() -> Finding:
     found = sys.version.split()[0]
     if sys.version_info[:2] not in PYTHONS:
         return bad("Python", f"{found} is not tried", "use 3.11 or 3.12: make setup PYTHON=python3.12")
-    return Check(name="Python", found=f"{found}, {count(len(os.sched_getaffinity(0)), 'core')}")
+    return Finding(name="Python", found=f"{found}, {count(len(os.sched_getaffinity(0)), 'core')}")
 
 
-def _libraries() -> Check:
+def _libraries() -> Finding:
     wanted = [line.split(";")[0] for line in requires("aether-lab") or [] if "extra ==" not in line]
     names = ["".join(c if c.isalnum() or c in "-_." else " " for c in line).split()[0] for line in wanted]
     missing = [name for name in names if not _installed(name)]
     if missing:
         return bad("libraries", f"missing: {', '.join(missing)}", "make setup")
-    return Check(name="libraries", found=f"all {len(names)} of the core are here")
+    return Finding(name="libraries", found=f"all {len(names)} of the core are here")
 
 
 def _installed(name: str) -> bool:
@@ -91,23 +80,23 @@ def _installed(name: str) -> bool:
         return False
 
 
-def _track(name: str) -> Iterator[Check]:
+def _track(name: str) -> Iterator[Finding]:
     from lab.track import load_track
     try:
         track = load_track(name)
-        yield Check(name=f"track {name}", found=f"{count(len(track.families), 'family', 'families')}, "
+        yield Finding(name=f"track {name}", found=f"{count(len(track.families), 'family', 'families')}, "
                                                 f"{count(len(track.metrics), 'metric')}, protocol {track.protocol}")
         for family in families.left_out(track):
-            yield Check(name=f"family {family.name}", found=f"left out: no {' and no '.join(family.missing())} here",
+            yield Finding(name=f"family {family.name}", found=f"left out: no {' and no '.join(family.missing())} here",
                         fix=families.FIX, level="note")
         for one in track.health() if track.health else ():
             level: Level = "ok" if not one.fix else "bad" if one.needed else "note"
-            yield Check(name=one.name, found=one.found, fix=one.fix, level=level)
+            yield Finding(name=one.name, found=one.found, fix=one.fix, level=level)
     except Exception as error:  # a track from outside may fail in any way
         yield bad(f"track {name}", f"does not load: {error}", "install it again, or take it out")
 
 
-def _machine_lock() -> Check:
+def _machine_lock() -> Finding:
     import fcntl
 
     from gpu_workers.machine import default_path
@@ -118,9 +107,9 @@ def _machine_lock() -> Check:
         return bad("machine lock", f"{path}: {error.strerror}", f"remove {path}, or make it yours")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return Check(name="machine lock", found="free")
+        return Finding(name="machine lock", found="free")
     except BlockingIOError:
-        return Check(name="machine lock", found="in use: an encoding or a timed section runs at the moment")
+        return Finding(name="machine lock", found="in use: an encoding or a timed section runs at the moment")
     finally:
         os.close(descriptor)
 
@@ -128,33 +117,33 @@ def _machine_lock() -> Check:
 # ---------------------------------------------------------------------- the folder and its records
 
 
-def folder(path: Path) -> Iterator[Check]:
+def folder(path: Path) -> Iterator[Finding]:
     if not writable(path):
         yield bad("folder", f"{path} cannot be written", f"chmod u+rwx {path}, or choose another --backend")
     else:
-        yield Check(name="folder", found=f"{path} can be written")
+        yield Finding(name="folder", found=f"{path} can be written")
     free_gb = shutil.disk_usage(path).free / 1e9
     if free_gb < LEAST_FREE_GB:
         yield bad("disk", f"{free_gb:.2f} GB free", "free some space; `aether gc --quota-gb 1` removes old results")
     else:
-        yield Check(name="disk", found=f"{free_gb:,.0f} GB free")
+        yield Finding(name="disk", found=f"{free_gb:,.0f} GB free")
 
 
 def writable(path: Path) -> bool:
     return os.access(path, os.W_OK | os.X_OK)
 
 
-def records(found: Examination) -> Iterator[Check]:
+def records(found: Examination) -> Iterator[Finding]:
     """Database and journal, by what was found in them."""
     if found.complaint:
         yield bad("database", found.complaint, REPAIR)
     else:
-        yield Check(name="database", found="SQLite's own check finds nothing")
+        yield Finding(name="database", found="SQLite's own check finds nothing")
     if found.damaged or found.lost:
         yield bad("records", f"{len(found.damaged)} damaged, {len(found.lost)} lost: "
                   f"{_some([f'{kind} {id}' for kind, id in dict.fromkeys((*found.damaged, *found.lost))])}", REPAIR)
     else:
-        yield Check(name="records", found=f"every hash holds, up to change {found.changes}")
+        yield Finding(name="records", found=f"every hash holds, up to change {found.changes}")
     if found.gaps:
         yield bad("changes", f"in neither database nor journal: {_some([str(n) for n in found.gaps])}", REPAIR)
     if found.diverged is not None:
@@ -163,60 +152,60 @@ def records(found: Examination) -> Iterator[Check]:
     elif found.bad_lines:
         yield bad("journal", count(found.bad_lines, "damaged line"), REPAIR)
     elif found.lag:
-        yield Check(name="journal", found=f"whole, {count(found.lag, 'change')} behind; the daemon catches up at "
+        yield Finding(name="journal", found=f"whole, {count(found.lag, 'change')} behind; the daemon catches up at "
                                             f"its start", level="note")
     else:
-        yield Check(name="journal", found="whole and up to date")
+        yield Finding(name="journal", found="whole and up to date")
 
 
 # ---------------------------------------------------------------------- the laboratory's contents
 
 
-def contents(lab: Backend) -> Iterator[Check]:
+def contents(lab: Backend) -> Iterator[Finding]:
     for name, check in (("daemon", _daemon), ("clock", _clock), ("settings", _settings), ("clips", _clips),
                         ("store", _missing)):
         yield from _guarded(name, check, lab)
 
 
-def _guarded(name: str, check: Callable[[Backend], Check], lab: Backend) -> Iterator[Check]:
+def _guarded(name: str, check: Callable[[Backend], Finding], lab: Backend) -> Iterator[Finding]:
     try:
         yield check(lab)
     except AetherError as error:
         yield bad(name, str(error).splitlines()[0], REPAIR)
 
 
-def _daemon(lab: Backend) -> Check:
+def _daemon(lab: Backend) -> Finding:
     from cli.watch import daemon_line
     line = daemon_line(lab.ledger.office.lease())
     if line.state == "absent":
-        return Check(name="daemon", found="none runs")
-    return Check(name="daemon", found=f"{line.state} as process {line.pid} on {line.host}")
+        return Finding(name="daemon", found="none runs")
+    return Finding(name="daemon", found=f"{line.state} as process {line.pid} on {line.host}")
 
 
-def _clock(lab: Backend) -> Check:
+def _clock(lab: Backend) -> Finding:
     """Nothing is lost by a clock that jumps, but reports and months go by it."""
     now, last = time.time(), lab.ledger.changes(max(lab.ledger.last_change() - 1, 0), 1)
     behind_s = last[0].at - now if last else 0.0
     if behind_s > CLOCK_SLACK_S:
         return bad("clock", f"{count(round(behind_s / 60), 'minute')} behind the lab's last change", "set the clock")
-    return Check(name="clock", found=f"{moment(now)} UTC")
+    return Finding(name="clock", found=f"{moment(now)} UTC")
 
 
-def _settings(lab: Backend) -> Check:
+def _settings(lab: Backend) -> Finding:
     from lab.settings import parse
     from lab.track import load_track
     revision = lab.ledger.office.control().settings
     pushed = lab.ledger.office.settings(revision)
     if pushed is None:
-        return Check(name="settings", found="the defaults: none was pushed")
+        return Finding(name="settings", found="the defaults: none was pushed")
     try:
         load_track(parse(pushed.text, f"revision {revision}").lab.track)
     except AetherError as error:
         return bad("settings", str(error).splitlines()[0], "correct the file and `aether settings push`")
-    return Check(name="settings", found=f"revision {revision}")
+    return Finding(name="settings", found=f"revision {revision}")
 
 
-def _clips(lab: Backend) -> Check:
+def _clips(lab: Backend) -> Finding:
     from lab import clipset
     clips = clipset.load(lab.store).clips
     gone = [clip.name for clip in clips if not lab.store.has(clip.hash)]
@@ -224,11 +213,11 @@ def _clips(lab: Backend) -> Check:
     if gone:
         return bad("clips", f"their files are gone: {_some(gone)}", "`aether clips add FILE` again, in the same role")
     if not roles["score"]:
-        return Check(name="clips", found="none to score on; `aether clips add FILE --role score`", level="note")
-    return Check(name="clips", found=", ".join(f"{clips} {role}" for role, clips in roles.items() if clips))
+        return Finding(name="clips", found="none to score on; `aether clips add FILE --role score`", level="note")
+    return Finding(name="clips", found=", ".join(f"{clips} {role}" for role, clips in roles.items() if clips))
 
 
-def _missing(lab: Backend) -> Check:
+def _missing(lab: Backend) -> Finding:
     """Whether what the lab needs is there; whether it is whole is looked at apart."""
     from cli.gc import marks
     needed = marks(lab).keep
@@ -237,7 +226,7 @@ def _missing(lab: Backend) -> Check:
     if gone:
         return bad("store", f"{count(len(gone), 'needed file')} gone: {_some(needed_by(lab, gone))}",
                    "add those clips again; results can be made anew")
-    return Check(name="store", found=f"{count(len(held), 'file')}, every needed one among them")
+    return Finding(name="store", found=f"{count(len(held), 'file')}, every needed one among them")
 
 
 def needed_by(lab: Backend, hashes: Collection[str]) -> list[str]:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import checks
-from cli.checks import REPAIR, Check, bad
+from cli.checks import REPAIR, bad
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, open_lab
 from lab.errors import AetherError
+from lab.findings import Finding
 from lab.words import count
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def doctor(repair: Annotated[bool, typer.Option("--repair", help="Restore damage
     if metrics:
         _show_metrics(json)
         return
-    found: list[Check] = []
+    found: list[Finding] = []
     for check in _all(backend, repair):
         found.append(check)
         if not json:
@@ -50,7 +51,7 @@ def doctor(repair: Annotated[bool, typer.Option("--repair", help="Restore damage
         raise typer.Exit(1)
 
 
-def _all(address: str, repair: bool) -> Iterator[Check]:
+def _all(address: str, repair: bool) -> Iterator[Finding]:
     yield from checks.machine()
     scheme, _, rest = address.partition(":")
     if scheme == "aws":
@@ -58,7 +59,7 @@ def _all(address: str, repair: bool) -> Iterator[Check]:
         return
     folder = Path(rest)
     if not address.startswith("local:") or not _is_lab(folder):
-        yield Check(name="laboratory", found=f"none at {address}; `aether run` makes one", level="note")
+        yield Finding(name="laboratory", found=f"none at {address}; `aether run` makes one", level="note")
         return
     yield from checks.folder(folder)
     if not checks.writable(folder):  # SQLite cannot even read there
@@ -73,12 +74,13 @@ def _all(address: str, repair: bool) -> Iterator[Check]:
     yield from _files(address, folder, repair)
 
 
-def _account(address: str, prefix: str, repair: bool) -> Iterator[Check]:
+def _account(address: str, prefix: str, repair: bool) -> Iterator[Finding]:
     from lab.aws import doctor
     found = list(doctor.examine(prefix))
-    yield from (Check(name=one.name, found=one.found, fix=one.fix, level=one.level) for one in found)
+    yield from found
     if repair:
-        yield Check(name="repair", found="does not apply: restore the account's table to a point in time", level="note")
+        yield Finding(name="repair", found="does not apply: restore the account's table to a point in time",
+                      level="note")
     if not any(one.level == "bad" for one in found):
         yield from checks.contents(open_lab(address))
 
@@ -88,7 +90,7 @@ def _is_lab(folder: Path) -> bool:
     return any((folder / name).exists() for name in (DATABASE, JOURNAL))
 
 
-def _records(folder: Path, repair: bool) -> Iterator[Check]:
+def _records(folder: Path, repair: bool) -> Iterator[Finding]:
     from cli.gc import pruned_upto
     from lab.local import doctor
     from lab.local.store import FileStore
@@ -100,33 +102,33 @@ def _records(folder: Path, repair: bool) -> Iterator[Check]:
     yield from checks.records(found)
 
 
-def _repaired(done: Repair) -> Iterator[Check]:
+def _repaired(done: Repair) -> Iterator[Finding]:
     named = [(kind, id, n) for kind, id, n in done.restored if kind not in ("op", "change")]
     for kind, id, n in named[:NAMED]:
-        yield Check(name="restored", found=f"{kind} {id} as of change {n}")
+        yield Finding(name="restored", found=f"{kind} {id} as of change {n}")
     if more := len(done.restored) - len(named[:NAMED]):
         kinds = Counter(kind for kind, _, _ in done.restored)
         told = ", ".join(f"{times} {kind}" for kind, times in kinds.most_common())
-        yield Check(name="restored", found=f"{more} more; in all {told}")
+        yield Finding(name="restored", found=f"{more} more; in all {told}")
     for line in done.not_restored:
-        yield Check(name="not restored", found=line, level="note")
-    yield Check(name="kept aside", found=f"the damaged files, in {done.kept_aside}", level="note")
+        yield Finding(name="not restored", found=line, level="note")
+    yield Finding(name="kept aside", found=f"the damaged files, in {done.kept_aside}", level="note")
 
 
-def _files(address: str, folder: Path, repair: bool) -> Iterator[Check]:
+def _files(address: str, folder: Path, repair: bool) -> Iterator[Finding]:
     """Every file of the store against its hash."""
     from lab.local import doctor
     from lab.local.store import FileStore
     damaged = doctor.damaged_files(FileStore(folder / doctor.STORE))
     if not damaged:
-        yield Check(name="files", found="every stored file matches its hash")
+        yield Finding(name="files", found="every stored file matches its hash")
         return
     for name in checks.needed_by(open_lab(address), damaged):
         yield bad("files", f"{name} does not match its hash", "set aside" if repair else REPAIR)
     if repair:
         stamp = _stamp()
         doctor.set_aside(folder, damaged, stamp)
-        yield Check(name="kept aside", found=f"{count(len(damaged), 'file')}, in {folder / f'damaged-{stamp}'}; "
+        yield Finding(name="kept aside", found=f"{count(len(damaged), 'file')}, in {folder / f'damaged-{stamp}'}; "
                                              f"clips can be added again now", level="note")
 
 
@@ -134,7 +136,7 @@ def _stamp() -> str:
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
 
 
-def _say(check: Check) -> None:
+def _say(check: Finding) -> None:
     from rich.text import Text
     line = Text(f"{SIGNS[check.level]} ", style=STYLES[check.level]).append(f"{check.name:<14} ", style="bold")
     line.append(check.found, style="")

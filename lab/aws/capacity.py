@@ -12,9 +12,9 @@ from botocore.exceptions import ClientError
 
 from lab.aws import clients
 from lab.aws.errors import code_of, plain_errors
-from lab.aws.findings import AGAIN, Finding, failed
 from lab.aws.names import Names
 from lab.errors import AetherError
+from lab.findings import AGAIN, Finding, failed
 
 NOTHING_APPLIED = "NoSuchResourceException"  # then the default counts
 ENDED = ("Successful", "Failed", "Cancelled")

@@ -18,13 +18,13 @@ from botocore.exceptions import ClientError
 from lab.aws import capacity, clients, stacks
 from lab.aws.backend import names_here
 from lab.aws.errors import code_of, plain_errors
-from lab.aws.findings import AGAIN, Finding, failed
 from lab.aws.names import Names
 from lab.aws.parts import Part, parts_of, require_lab
 from lab.aws.prices import prices_of
 from lab.aws.table import connect
 from lab.errors import AetherError, NotFound, Refused
 from lab.experiment import JOB_CLASSES
+from lab.findings import AGAIN, Finding, failed
 
 SKEW_S = 60.0  # AWS itself refuses requests beyond five minutes, and S3 beyond fifteen
 CLOSED = ("403", "AccessDenied")

@@ -10,8 +10,8 @@ import pytest
 from botocore.stub import Stubber
 
 from lab.aws import capacity, clients
-from lab.aws.findings import Finding
 from lab.aws.names import Names
+from lab.findings import Finding
 
 NAMES = Names("lab", "123456789012", "us-east-1")
 WHERE: dict[str, Any] = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}

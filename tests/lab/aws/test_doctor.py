@@ -7,9 +7,9 @@ from botocore.stub import Stubber
 
 from lab.aws import clients, doctor
 from lab.aws.doctor import examine, mail, taken
-from lab.aws.findings import Finding
 from lab.aws.names import Names
 from lab.aws.parts import Part
+from lab.findings import Finding
 from support.account import Account
 
 

@@ -1,4 +1,4 @@
-"""What a look at an account has found: one line each, with its fix."""
+"""What a look at a machine, a laboratory or an account has found: one line each, with its fix."""
 
 from __future__ import annotations
 
