@@ -11,17 +11,13 @@ from agents.words import DAY_S, HOUR_S
 from lab.clock import month_key
 from lab.forecast import forecast_level, month_end
 from lab.ledger import Ledger
-from lab.money import Budget, Entry, Level, Microusd, expected_cost, level_of, worst_level
+from lab.money import RECENT, Budget, Entry, Level, Microusd, expected_cost, level_of, worst_level
 from lab.settings import Settings
-
-RECENT = 100  # attempts whose mean cost is expected of those that run, as the daemon does
 
 
 def spending(ledger: Ledger, now: float, running: int) -> Money:
     entries, month = list(ledger.accounts.entries()), month_key(now)
-    attempts = [entry.amount for entry in sorted(entries, key=lambda e: e.at) if entry.what == "attempt"]
-    reserved = sum(r.amount for r in ledger.accounts.open_reservations() if r.what == "attempt")
-    expected = expected_cost(running, [amount for amount in attempts if amount][-RECENT:], reserved)
+    expected = _expected(ledger, running)
     by_what: defaultdict[str, Microusd] = defaultdict(int)
     for entry in entries:
         if month_key(entry.at) == month:
@@ -47,11 +43,13 @@ def in_force(ledger: Ledger, settings: Settings, now: float, closed_by: Sequence
 
 
 def level_of_all(ledger: Ledger, budgets: Sequence[Budget]) -> Level:
-    """The worst level of these, as the daemon finds it, for whoever looks without one."""
-    running = sum(1 for _ in ledger.all_experiments("running"))
-    reserved = sum(r.amount for r in ledger.accounts.open_reservations() if r.what == "attempt")
+    """The worst level of these, for whoever has no daemon's view of the ledger."""
+    return worst_level(budgets, _expected(ledger, sum(1 for _ in ledger.all_experiments("running"))))
+
+
+def _expected(ledger: Ledger, running: int) -> Microusd:
     recent = [entry.amount for entry in ledger.accounts.latest_attempts(RECENT) if entry.amount]
-    return worst_level(budgets, expected_cost(running, recent, reserved))
+    return expected_cost(running, recent, ledger.accounts.open_reservations())
 
 
 def _in_force(ledger: Ledger, month: str) -> list[tuple[str, Budget]]:

@@ -20,10 +20,9 @@ from lab.control import DaemonLease
 from lab.experiment import Experiment
 from lab.judging.champion import standing
 from lab.judging.goals import GoalVerdict, judge
-from lab.money import Budget, Level
+from lab.money import Budget, Level, expected_cost, worst_level
 from lab.settings import Settings, goals_of, parse
 from lab.track import load_track
-from orchestrator.budgeting import expected, worst_level
 from orchestrator.champion import champion, leader
 from orchestrator.view import View, explored_clips
 
@@ -196,8 +195,7 @@ class Watch:
 
     def _money(self, now: float) -> tuple[MoneyLine, ...]:
         month, lease = month_key(now), self.ledger.office.lease()
-        reserved = sum(r.amount for r in self.view.unsettled.values() if r.what == "attempt")
-        cost = expected(self.view.running(), self.view.recent_costs, reserved)
+        cost = expected_cost(len(self.view.running()), self.view.recent_costs, self.view.unsettled.values())
         names = {"month": month} | ({"run": f"run-{lease.run}"} if lease and lease.holder else {})
         return tuple(_money_line(name, self.view.budgets[id], cost) for name, id in names.items()
                      if id in self.view.budgets)

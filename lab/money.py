@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,6 +13,7 @@ from lab.errors import Refused
 Microusd = int
 Level = Literal["ok", "medium", "high", "critical"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.95, "critical"), (0.85, "high"), (0.70, "medium"))
+RECENT = 100  # attempts whose costs tell what the next will probably cost
 SEVERITY: tuple[Level, ...] = ("ok", "medium", "high", "critical")
 
 
@@ -97,13 +98,16 @@ def level_of(spent: Microusd, expected: Microusd, cap: Microusd) -> Level:
     return next((level for bound, level in LEVELS if share >= bound), "ok")
 
 
-def worst_level(budgets: Sequence[Budget], expected_cost: Microusd) -> Level:
-    levels = [level_of(budget.spent, expected_cost, budget.cap) for budget in budgets]
+def worst_level(budgets: Iterable[Budget], expected: Microusd) -> Level:
+    """What the daemon and the budget guard go by: of the budgets in force, and what `expected_cost` says."""
+    levels = [level_of(budget.spent, expected, budget.cap) for budget in budgets]
     return max(levels, key=SEVERITY.index, default="ok")
 
 
-def expected_cost(running: int, recent: Sequence[Microusd], reserved: Microusd) -> Microusd:
-    """What so many running attempts will probably cost: the mean of recent ones each, never above what is reserved."""
+def expected_cost(running: int, recent: Sequence[Microusd], unsettled: Iterable[Reservation]) -> Microusd:
+    """What so many running attempts will probably cost: the mean of the `RECENT` last each, never above what is
+    reserved for attempts."""
+    reserved = sum(one.amount for one in unsettled if one.what == "attempt")
     if not recent:
         return reserved
     return min(running * sum(recent) // len(recent), reserved)

@@ -17,9 +17,9 @@ from lab.errors import OverBudget, Refused, Stale
 from lab.experiment import Attempt, Experiment
 from lab.ledger import Ledger
 from lab.market import House, Market
-from lab.money import Level, Reservation, cost_of, price_of, to_micro
+from lab.money import Level, Reservation, cost_of, expected_cost, price_of, to_micro, worst_level
 from lab.settings import Settings
-from orchestrator.budgeting import expected, upper_bound_s, used_s, worst_level
+from orchestrator.budgeting import upper_bound_s, used_s
 from orchestrator.meter import Meter
 from orchestrator.view import View
 
@@ -193,9 +193,8 @@ class Books:
 
     def level(self, view: View, settings: Settings) -> Level:
         """The worst level of the budgets in force, from what is spent and what running work will probably cost."""
-        reserved = sum(r.amount for r in view.unsettled.values() if r.what == "attempt")
         budgets = [view.budgets[id] for id in self._in_force(settings) if id in view.budgets]
-        return worst_level(budgets, expected(view.running(), view.recent_costs, reserved))
+        return worst_level(budgets, expected_cost(len(view.running()), view.recent_costs, view.unsettled.values()))
 
     def _settle(self, view: View, key: str, amount: int, seconds: float, price_usd_h: float = 0.0) -> None:
         self._ledger.accounts.settle(key, amount, used_s=seconds, price_usd_h=price_usd_h, epoch=self._epoch,

@@ -1,12 +1,9 @@
-"""What an attempt may cost at most, what running work is expected to cost, and what the levels forbid. All pure."""
+"""What an attempt may cost at most, what one that ended is billed, and what the levels forbid. All pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lab.experiment import Attempt, Experiment, Terms
-from lab.money import Level, Microusd, expected_cost
-from lab.money import worst_level as worst_level
+from lab.money import Level
 from lab.settings import Settings
 from lab.track import Track
 
@@ -30,11 +27,6 @@ def used_s(attempt: Attempt, cancelled: bool, reported_s: float, settings: Setti
         terms = terms_of(attempt, settings)
         return max(attempt.used_s, reported_s + terms.lease_s + terms.grace_s)
     return attempt.used_s
-
-
-def expected(running: Sequence[Experiment], recent: Sequence[Microusd], reserved: Microusd) -> Microusd:
-    """What running work will probably cost: the mean of recent attempts each, never above what is reserved."""
-    return expected_cost(len(running), recent, reserved)
 
 
 def training_stops(level: Level, override: bool) -> bool:

@@ -18,14 +18,13 @@ from lab.experiment import Attempt, Experiment, Scores
 from lab.judging import champion as rule
 from lab.judging.champion import ConfirmState, Rank
 from lab.ledger import Ledger
-from lab.money import Budget, Entry, Reservation
+from lab.money import RECENT, Budget, Entry, Reservation
 from lab.table import Record
 from lab.track import Goal, Track
 
 ENDED = ("finished", "cancelled")
 PAGE = 500
 LAG = 300  # changes that the list of open reservations may lag behind, on a backend whose index does
-RECENT = 100  # attempts whose costs tell what the next will probably cost
 
 
 class View:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import Refused
-from lab.money import cost_of, level_of, price_of, to_micro, usd
+from lab.money import Budget, Reservation, cost_of, expected_cost, level_of, price_of, to_micro, usd, worst_level
 
 
 def test_an_hour_costs_its_price() -> None:
@@ -41,6 +41,24 @@ def test_levels_look_at_what_is_spent_and_what_runs(spent: int, expected: int, l
 
 def test_no_budget_at_all_is_critical() -> None:
     assert level_of(0, 0, 0) == "critical"
+
+
+def test_running_work_is_expected_to_cost_what_recent_work_did_but_never_more_than_reserved() -> None:
+    def held(amount: int) -> list[Reservation]:
+        return [Reservation(key="e0001.1", amount=amount, budgets=(), what="attempt"),
+                Reservation(key="overhead.1.1", amount=5000, budgets=(), what="overhead")]
+    assert expected_cost(2, [10, 20], held(1000)) == 30
+    assert expected_cost(2, [10, 20], held(25)) == 25
+    assert expected_cost(2, [], held(1000)) == 1000
+
+
+def test_the_worst_budget_sets_the_level() -> None:
+    fine = Budget(id="2026-11", cap=1000, free=900, spent=100)
+    tight = Budget(id="run-1", cap=100, free=10, spent=70)
+    assert worst_level([fine], 0) == "ok"
+    assert worst_level([fine, tight], 0) == "medium"
+    assert worst_level([fine, tight], 15) == "high"
+    assert worst_level([fine, tight], 25) == "critical"
 
 
 @pytest.mark.parametrize(("amount", "text"), [

@@ -1,17 +1,14 @@
-"""What is reserved, expected and billed, in numbers."""
+"""What is reserved and billed, in numbers."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from lab.experiment import Attempt, Ending, Spec, Terms, TrainingLimit
-from lab.money import Budget
 from lab.settings import parse
 from lab.track import load_track
-from orchestrator.budgeting import expected, upper_bound_s, used_s, worst_level
+from orchestrator.budgeting import upper_bound_s, used_s
 from support.laboratory import experiment
 
 SETTINGS = parse("[limits]\nlease_s = 60\ngrace_s = 15\n")
@@ -48,19 +45,3 @@ def test_a_training_by_the_clock_may_take_its_time_and_the_money_for_it_is_reser
 def test_what_an_attempt_was_given_counts_and_not_what_was_pushed_since() -> None:
     given = replace(attempt("lost", 0.0), terms=Terms(lease_s=200.0, grace_s=20.0))
     assert used_s(given, False, 40.0, SETTINGS) == 260.0
-
-
-def test_running_work_is_expected_to_cost_what_recent_work_did_but_never_more_than_reserved() -> None:
-    running: list[Any] = [object(), object()]
-    assert expected(running, [10, 20], 1000) == 30
-    assert expected(running, [10, 20], 25) == 25
-    assert expected(running, [], 1000) == 1000
-
-
-def test_the_worst_budget_sets_the_level() -> None:
-    fine = Budget(id="2026-11", cap=1000, free=900, spent=100)
-    tight = Budget(id="run-1", cap=100, free=10, spent=70)
-    assert worst_level([fine], 0) == "ok"
-    assert worst_level([fine, tight], 0) == "medium"
-    assert worst_level([fine, tight], 15) == "high"
-    assert worst_level([fine, tight], 25) == "critical"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from lab.experiment import Outcome
 from lab.local.table import SqliteTable
+from lab.money import RECENT
 from lab.table import Record
-from orchestrator.view import RECENT, View
+from orchestrator.view import View
 from support.curve.spec import GOALS, TRACK
 from support.laboratory import BUDGET, CRASH, HARNESS_FAULT, SUCCESS, USD, Laboratory
 
