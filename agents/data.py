@@ -93,7 +93,7 @@ class Lab(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     daemon: str  # a sentence
     lives: bool | None  # one look cannot always tell
-    dead_since: float | None  # wall clock of its last sign, where a daemon never left and is dead
+    dead_since: float | None  # wall clock of the last sign of a daemon, where none lives and its run has not ended
     final: bool  # the run has ended with this report
     held: str  # why the budget guard holds the lab
     paused: bool

@@ -46,9 +46,9 @@ def report(backend: Backend, key: str, why: str, now: float) -> Report:
 
 def hourly(backend: Backend, now: float) -> Report | None:
     """Without a daemon, or beside one: the report of the hour that ended. None where it is there already, where the lab
-    is at rest (nobody ever ran it, or its daemon left by itself and said so), and where a person wants none."""
+    is at rest (nobody ever ran it, or its daemon left by itself, with its run), and where a person wants none."""
     lease, key = backend.ledger.office.lease(), hour_key(now - HOUR_S)
-    if lease is None or not lease.holder or not settings_in_force(backend.ledger).report.hourly:
+    if lease is None or not lease.carried or not settings_in_force(backend.ledger).report.hourly:
         return None
     if backend.ledger.office.report(key) is not None:
         return None

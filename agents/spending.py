@@ -37,7 +37,7 @@ def in_force(ledger: Ledger, settings: Settings, now: float, closed_by: Sequence
     closed the lab stays in force after its run has ended, until the next begins."""
     ids, lease = [month_key(now)], ledger.office.lease()
     run = f"run-{lease.run}" if lease else ""
-    if settings.budget.run_usd is not None and lease and (lease.holder or run in closed_by):
+    if settings.budget.run_usd is not None and lease and (lease.carried or run in closed_by):
         ids.append(run)
     return [budget for id in ids if (budget := ledger.accounts.balance(id)) is not None]
 

@@ -28,7 +28,7 @@ def stand(backend: Backend, settings: Settings, running: Sequence[Experiment], n
     lease = ledger.office.lease()
     heard = last_heard(ledger, lease)
     lives = alive(lease, heard, now)
-    dead = lives is False and lease is not None and bool(lease.holder)
+    dead = lives is False and lease is not None and lease.carried
     return Lab(name=settings.lab.name, address=backend.address, daemon=_daemon(lease, lives, heard, changed_at, now),
                lives=lives, dead_since=heard if dead else None, final=final, held=control.held,
                paused=control.paused, stop=control.stop, change=change,
@@ -38,8 +38,9 @@ def stand(backend: Backend, settings: Settings, running: Sequence[Experiment], n
 
 
 def alive(lease: DaemonLease | None, heard: float | None, now: float) -> bool | None:
-    """Whether a daemon lives that was `heard` then; null if one look cannot tell."""
-    if lease is None or not lease.holder:
+    """Whether a daemon lives that was `heard` then; null if one look cannot tell. One that handed its run over counts
+    as living for as long as its successor may take to come."""
+    if lease is None or not lease.carried:
         return False
     if lease.host != socket.gethostname() or lease.pid <= 0:
         return None if heard is None else now - heard < SILENT_S
@@ -63,14 +64,19 @@ def _daemon(lease: DaemonLease | None, lives: bool | None, heard: float | None, 
     quiet = f"the last change is {duration(now - changed_at)} old" if changed_at is not None else "nothing has changed"
     if lease is None:
         return "no daemon has run here yet"
+    if lease.goes_on:
+        return f"no daemon runs{_since(heard)}, and the next goes on with the run; {quiet}"
     if not lease.holder:
         return f"no daemon runs; {quiet}"
     who = f"daemon {lease.pid} on {lease.host or 'an unnamed machine'}"
     if lives is False:
-        since = f" since {moment(heard)}" if heard is not None else ""
-        return f"{who} is dead{since}, though it never left the lab; {quiet}"
+        return f"{who} is dead{_since(heard)}, though it never left the lab; {quiet}"
     since = f"{who} has held the lab since {moment(lease.since)}; {quiet}"
     return since if lives else f"{since} (from here one look cannot tell whether it lives)"
+
+
+def _since(heard: float | None) -> str:
+    return f" since {moment(heard)}" if heard is not None else ""
 
 
 def _last_change_at(ledger: Ledger) -> float | None:

@@ -58,7 +58,7 @@ def run(experiments: int, workers: int, request_s: float, ground: Ground, where:
     world = World(seed, experiments, meter, Plan(
         workers=workers, weather=WEATHER, goal=False, budget_usd=1e5, thinking_s=(0.2,), tick_s=TICK_FOR_MONEY_S,
         asking_s=TICK_S, grain_s=TICK_S, look_s=2.0, request_s=request_s,
-        rhythm=Rhythm(KILLED_EACH_S / workers, NOTICED_EACH_S / workers, 3600.0, *[NEVER] * 7),
+        rhythm=Rhythm(KILLED_EACH_S / workers, NOTICED_EACH_S / workers, 3600.0, *[NEVER] * 8),
         full_every=1_000_000_000, phases_every=1000))
     world.run()
     usd = sum(count * price_of(unit) for unit, count in meter.units.items())

@@ -46,5 +46,6 @@ def _answer(lab: Backend, control: Control, json: bool, done: str, alone: str) -
         return
     if control.held:
         done = alone = f"the budget guard holds the lab, since {control.held}; `aether budget override` lets it go on"
-    absent = daemon_line(lab.ledger.office.lease()).state == "absent"
+    lease = lab.ledger.office.lease()
+    absent = daemon_line(lease).state == "absent" and not (lease is not None and lease.goes_on)
     console().print(NOBODY.format(alone) if absent else done, markup=False, soft_wrap=True)

@@ -196,7 +196,7 @@ class Watch:
     def _money(self, now: float) -> tuple[MoneyLine, ...]:
         month, lease = month_key(now), self.ledger.office.lease()
         cost = expected_cost(len(self.view.running()), self.view.recent_costs, self.view.unsettled.values())
-        names = {"month": month} | ({"run": f"run-{lease.run}"} if lease and lease.holder else {})
+        names = {"month": month} | ({"run": f"run-{lease.run}"} if lease and lease.carried else {})
         return tuple(_money_line(name, self.view.budgets[id], cost) for name, id in names.items()
                      if id in self.view.budgets)
 

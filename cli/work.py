@@ -73,7 +73,7 @@ def keep(
         raise UserError(f"{minutes} minutes of {found.type} cost up to {usd(most)}, and {usd(month.free)} of this "
                         f"month is free; ask for fewer, or `aether budget set` raises the cap")
     lease = lab.ledger.office.lease()
-    booked = lease is not None and lease.holder != ""
+    booked = lease is not None and lease.carried
     instances.keep(found.id, minutes, now)
     if json:
         emit(Kept(instance=found.id, type=found.type, minutes=minutes, most_microusd=most, booked=booked))

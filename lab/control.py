@@ -89,8 +89,9 @@ class SettingsRevision(msgspec.Struct, frozen=True, kw_only=True):
 class DaemonLease(msgspec.Struct, frozen=True, kw_only=True):
     """Who runs the lab. `epoch` grows at each takeover; an empty holder has left by itself. `run` is the epoch in which
     the run began: a daemon that takes over from one that died goes on with its run; 0 says that a person ended it.
-    `broke_off`: the daemon before never left. `ending`, of one that left: the last change before its run began to end,
-    and 0 of a lease from before that was written down."""
+    `broke_off`: the daemon before left no run that had ended. Of one that left, `goes_on` says that it handed its run
+    over to the next, and `ending` is the last change before its run began to end, or 0 of a lease from before that was
+    written down."""
 
     epoch: int
     holder: str
@@ -99,7 +100,13 @@ class DaemonLease(msgspec.Struct, frozen=True, kw_only=True):
     since: float = 0.0
     run: int = 0
     broke_off: bool = False
+    goes_on: bool = False
     ending: int = 0
+
+    @property
+    def carried(self) -> bool:
+        """Whether its run has not ended, so that the next daemon goes on with it."""
+        return bool(self.holder) or self.goes_on
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,17 +37,18 @@ class Office:
                 raise LabHeld(f"daemon {lease.holder} (pid {lease.pid} on {lease.host}) holds this lab; stop it with "
                               f"`aether stop`, or wait for its lease to run out")
             epoch = lease.epoch + 1 if lease else 1
-            run = lease.run if lease and lease.holder else epoch
+            carried = lease is not None and lease.carried
+            run = lease.run if lease and carried else epoch
             t.put(*DAEMON, DaemonLease(epoch=epoch, holder=holder, host=host, pid=pid, since=self._clock.wall(),
-                                       run=run or epoch, broke_off=bool(lease and lease.holder)))
+                                       run=run or epoch, broke_off=carried))
             return epoch
         return self._transactor.run("take_lease", holder, op_id, decide, int)
 
     def close_run(self, *, op_id: str) -> int:
-        """A person begins a run of their own: the next daemon does not go on with that of one that died."""
+        """A person begins a run of their own: the next daemon does not go on with one that has not ended."""
         def decide(t: Transaction) -> int:
             lease = t.read(*DAEMON, DaemonLease)
-            if lease is not None and lease.holder:
+            if lease is not None and lease.carried:
                 t.put(*DAEMON, replace(lease, run=0))
             return lease.epoch if lease else 0
         return self._transactor.run("close_run", "", op_id, decide, int)
@@ -65,12 +66,14 @@ class Office:
             return known
         return self._transactor.run("begin_run", str(epoch), op_id, decide, Run)
 
-    def leave_lease(self, epoch: int, *, ending: int = 0, op_id: str) -> int:
-        """The daemon goes by itself; the next one need not wait. After the change `ending` its run began to end."""
+    def leave_lease(self, epoch: int, *, ending: int = 0, goes_on: bool = False, op_id: str) -> int:
+        """The daemon goes by itself; the next one need not wait. After the change `ending` its run began to end, unless
+        it `goes_on` with the next daemon."""
         def decide(t: Transaction) -> int:
             require_epoch(t, epoch)
             lease = t.read(*DAEMON, DaemonLease)
-            t.put(*DAEMON, DaemonLease(epoch=epoch, holder="", run=lease.run if lease else epoch, ending=ending))
+            t.put(*DAEMON, DaemonLease(epoch=epoch, holder="", run=lease.run if lease else epoch, ending=ending,
+                                       goes_on=goes_on))
             return epoch
         return self._transactor.run("leave_lease", str(epoch), op_id, decide, int)
 

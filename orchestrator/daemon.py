@@ -77,8 +77,8 @@ def signal_op(epoch: int, signal: int) -> str:
 
 
 class Daemon:
-    """See the module. `why` says what ended the run; `lost` is set when another daemon has taken over; `beats` counts
-    the heartbeats that the ledger has taken."""
+    """See the module. `why` says what ended the run; `lost` is set when another daemon has taken over, `handed_over`
+    when it was to; `beats` counts the heartbeats that the ledger has taken."""
 
     def __init__(self, config: DaemonConfig, settings: Settings, around: Surroundings) -> None:
         self._config, self._settings, self._around = config, settings, around
@@ -86,7 +86,8 @@ class Daemon:
         self._now = around.clock.monotonic
         self.stage: Stage = "explore"
         self.why = self.lost = ""
-        self.left, self.beats = False, 0
+        self.left = self.handed_over = False
+        self.beats = 0
         self._epoch = self._beats = self._revision = 0
         self._started = self._next_beat = self._ran_before_s = 0.0
         self._watched: tuple[tuple[int, int], float] | None = None
@@ -100,6 +101,7 @@ class Daemon:
         self._override = 0.0  # until when, as last told
         self._held = ""  # why the budget guard holds the lab, as last told
         self._signal = 0  # the number of one that told us to stop, until the ledger knows
+        self._goes = False  # told to hand over
 
     @property
     def over(self) -> bool:
@@ -123,6 +125,8 @@ class Daemon:
                 self._rebuild()
             return self._round()
         except Stale as error:
+            if self._goes:  # whoever has the lab now, the run is theirs
+                return self._gone(handed_over=True)
             self.lost = str(error)
             return 0.0
         except Unavailable as error:
@@ -132,6 +136,11 @@ class Daemon:
     def stop_now(self, signal: int) -> None:
         """A person's stop by a signal: written at the next round, and again until the ledger has it."""
         self._signal = signal
+
+    def hand_over(self) -> None:
+        """Go at the end of a round and leave the run to the next daemon: workers go on, nothing is released, and no
+        report says that it ended. A run that has ended already is left in order."""
+        self._goes = True
 
     # ------------------------------------------------------------------ becoming the daemon
 
@@ -227,6 +236,8 @@ class Daemon:
         self._post.work(self._view)
         if self.stage == "done":
             return self._leave()
+        if self._goes:
+            return self._hand_over()
         return min(self._config.tick_s, self._config.asking_s) if self._around.proposer.busy else self._config.tick_s
 
     def _beat(self) -> None:
@@ -490,6 +501,19 @@ class Daemon:
         self._catch_up()
         self._ledger.office.leave_lease(self._epoch, ending=self._ending, op_id=f"leave.{self._epoch}")
         self._catch_up()  # so that the journal of a lab at rest is complete
-        self.left = True
+        return self._gone()
+
+    def _hand_over(self) -> float:
+        """The hour is paid up to now, and the last heartbeat tells how long the run has lasted."""
+        self._books.settle_overhead(self._view)
+        self._show_life()
+        self._catch_up()
+        self._ledger.office.leave_lease(self._epoch, goes_on=True, op_id=f"hand_over.{self._epoch}")
+        if self._around.journal is not None:
+            self._catch_up()
+        return self._gone(handed_over=True)
+
+    def _gone(self, *, handed_over: bool = False) -> float:
+        self.left, self.handed_over = True, handed_over
         self._around.proposer.close()
         return 0.0

@@ -63,9 +63,10 @@ class ReporterProcess:
 
 def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bool = False,
           standing: bool = False, workers: int = 1) -> str:
-    """Run the lab until it is done; gives why it ended. SIGTERM and SIGINT drain it (a second one leaves at once).
+    """Run the lab until it is done; gives why it ended. SIGTERM and SIGINT end the run (a second one leaves at once).
     There is work for so many `workers`, or for as many as the settings say if those are more. Where it is `standing`,
-    it rests then until a person asks for more, or a new month begins, and goes on.
+    it rests then until a person asks for more, or a new month begins, and goes on; SIGTERM then takes this process
+    alone, whose machine is replaced or restarted, and leaves the run to the next.
 
     Raises LabHeld where another daemon holds it, and whatever opening the backend raises.
     """
@@ -83,9 +84,11 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
                 backend=backend, track=track, proposer=ProposerProcess(),
                 reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
                 journal=_journal(backend, probe), market=market))
-            told = _lived(daemon, signals, gauges)
+            told = _lived(daemon, signals, gauges, hands_over=standing)
             if not daemon.epoch:
                 return "told to go before it held the lab"
+            if daemon.handed_over:
+                return "told to go; the run goes on with the next daemon"
             if daemon.lost:
                 raise LabHeld(f"another daemon has taken over this lab: {daemon.lost}")
             if told or not standing:
@@ -93,8 +96,9 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
             log.info("the run has ended", why=daemon.why)
 
 
-def _lived(daemon: Daemon, signals: list[int], gauges: Gauges | None) -> bool:
-    """Steps it until it is over, or gone before it held the lab; whether a signal told it to go."""
+def _lived(daemon: Daemon, signals: list[int], gauges: Gauges | None, *, hands_over: bool) -> bool:
+    """Steps it until it is over, or gone before it held the lab; whether a signal told it to go. At SIGTERM it
+    `hands_over`, or ends the run as at SIGINT."""
     told = False
     while not daemon.over:
         pause_s = daemon.step()
@@ -104,8 +108,11 @@ def _lived(daemon: Daemon, signals: list[int], gauges: Gauges | None) -> bool:
         if signals and not daemon.epoch:
             return True
         if signals:
-            told = True
-            daemon.stop_now(signals.pop())
+            told, number = True, signals.pop()
+            if number == signal.SIGTERM and hands_over:
+                daemon.hand_over()
+            else:
+                daemon.stop_now(number)
     return told
 
 

@@ -43,7 +43,7 @@ class Rest:
     def _left(self) -> float | None:
         """When the last daemon left by itself, if no person has asked for more since its run began to end."""
         lease = self._ledger.office.lease()
-        if lease is None or lease.holder or self._told_to_go(lease.epoch):
+        if lease is None or lease.carried or self._told_to_go(lease.epoch):
             return None
         left, since = None, list[Change]()
         for change in self._newest():
@@ -85,7 +85,7 @@ class Rest:
         return now.cap > next(caps, 0)
 
     def _told_to_go(self, epoch: int) -> bool:
-        """By a signal: its machine was to go, and the run goes on with the next one."""
+        """By a signal to its process alone, which ended the run: whoever starts another process wants another run."""
         return any(self._ledger.table.get("op", signal_op(epoch, one)) for one in (SIGINT, SIGTERM))
 
     def _newest(self, before: int | None = None) -> Iterator[Change]:

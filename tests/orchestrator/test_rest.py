@@ -166,7 +166,7 @@ def test_a_new_month_ends_it(house: House) -> None:
     assert not rests(house)  # 1 December
 
 
-def test_a_daemon_whose_machine_was_to_go_has_ended_no_run(house: House) -> None:
+def test_a_signal_to_a_process_that_ended_its_run_is_no_word_that_the_lab_is_to_rest(house: House) -> None:
     daemon = house.daemon()
     house.lives(daemon, minutes=1)
     daemon.stop_now(SIGTERM)

@@ -1,5 +1,5 @@
-"""What a daemon finds of those before it: their run goes on, their last hour is paid, and the hours without any daemon
-are reported."""
+"""What a daemon finds of those before it, dead or gone: their run goes on, their last hour is paid, and the hours
+without any daemon are reported."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from lab.clock import hour_key
 from lab.errors import Unavailable
 from lab.settings import parse
+from orchestrator.rest import Rest
 from support.house import NOON, House
 
 SETTINGS = parse("[designers]\nevolution = 0.0\n[limits]\nminutes = 60\nlease_s = 60\nbeat_s = 5\ngrace_s = 15\n")
@@ -92,3 +93,95 @@ def test_a_lab_that_was_left_in_order_has_no_hours_to_report(house: House) -> No
     house.clock.now += 5 * 3600
     house.lives(house.daemon(), minutes=1)
     assert hour_key(NOON) not in house.reporter.asked
+
+
+def running(house: House) -> str:
+    """An experiment that a worker has claimed; nobody ends it."""
+    message = house.backend.queues["cpu"].receive(3600.0)
+    assert message is not None
+    house.backend.ledger.claim(message.body, worker="w", device_class="cpu", op_id="claim")
+    return message.body
+
+
+def test_a_daemon_that_hands_over_leaves_run_and_work_to_the_next_and_pays_up_to_the_moment(house: House) -> None:
+    first, ledger = house.daemon(), house.backend.ledger
+    house.lives(first, minutes=40)
+    id = running(house)
+    house.lives(first, minutes=0.5)
+    first.hand_over()
+    assert not first.over
+    first.step()
+    assert (first.left, first.handed_over, first.lost) == (True, True, "")
+    assert house.overheads() == {"overhead.1.1": pytest.approx(40.5 * 60, abs=6)}
+    lease = ledger.office.lease()
+    assert lease is not None
+    assert (lease.holder, lease.goes_on, lease.run) == ("", True, 1)
+    assert not Rest(ledger).lasts(house.clock.now)
+    heir = house.daemon(proof=False)
+    house.lives(heir, minutes=0.5)
+    assert (heir.epoch, heir.stage) == (2, "explore")
+    assert [attempt.ending for attempt in ledger.experiment(id).attempts] == [None], "the worker goes on"
+    assert ledger.office.control().stop == ""
+    assert house.reporter.asked == {}, "the run has not ended"
+
+
+def test_the_minutes_of_a_run_that_was_handed_over_go_on(house: House) -> None:
+    first = house.daemon()
+    house.lives(first, minutes=40)
+    first.hand_over()
+    house.lives(first, minutes=1)
+    house.clock.now += 3600  # nobody lives
+    heir = house.daemon(proof=False)
+    house.lives(heir, minutes=18)
+    assert heir.stage != "drain"
+    house.lives(heir, minutes=3)
+    assert heir.why == "60 minutes are over"
+
+
+def test_hours_after_a_handing_over_are_reported_by_the_next(house: House) -> None:
+    first = house.daemon()
+    house.lives(first, minutes=30)
+    first.hand_over()
+    first.step()
+    house.clock.now += 3 * 3600
+    house.lives(house.daemon(proof=False), minutes=1)
+    assert list(house.reporter.asked) == [hour_key(NOON)]
+
+
+def test_a_run_that_a_person_begins_is_not_the_one_that_was_handed_over(house: House) -> None:
+    first = house.daemon()
+    house.lives(first, minutes=59)
+    first.hand_over()
+    first.step()
+    house.backend.ledger.office.close_run(op_id="aether run")
+    heir = house.daemon(proof=False)
+    house.lives(heir, minutes=40)
+    assert heir.why == ""
+
+
+def test_a_run_that_has_ended_is_left_in_order_also_by_a_daemon_that_was_to_hand_over(house: House) -> None:
+    daemon = house.daemon()
+    house.backend.ledger.office.set_control(stop="drain", op_id="stop")
+    house.lives(daemon, minutes=0)
+    house.backend.ledger.office.set_control(stop="drain", op_id="again")
+    house.clock.now += 5
+    daemon.step()
+    daemon.step()
+    assert daemon.stage == "done"
+    daemon.hand_over()
+    house.lives(daemon, minutes=5)
+    assert (daemon.left, daemon.handed_over) == (True, False)
+    assert Rest(house.backend.ledger).lasts(house.clock.now)
+
+
+def test_a_stop_that_was_said_to_a_run_stops_it_also_under_the_next_daemon(house: House) -> None:
+    first = house.daemon()
+    house.lives(first, minutes=1)
+    running(house)
+    house.backend.ledger.office.set_control(stop="drain", op_id="stop")
+    house.lives(first, minutes=0.5)
+    first.hand_over()
+    first.step()
+    heir = house.daemon(proof=False)
+    house.lives(heir, minutes=0.5)
+    assert (heir.stage, heir.why) == ("drain", "a person said stop")

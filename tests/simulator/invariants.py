@@ -259,6 +259,12 @@ class Checker:
         if self.lease is not None and change.action == "take_lease":
             self._holds(3, new.epoch == self.lease.epoch + 1, f"epoch {new.epoch} follows {self.lease.epoch}")
             self._world.saw("a takeover" if self.lease.holder else "a daemon followed another")
+            run = self.lease.run if self.lease.carried else new.epoch
+            self._holds(10, new.run == run, f"run {run} was to go on, not {new.run}")
+        if new.goes_on:
+            self._world.saw("a run was handed over")
+            if any(one.state == "running" for one in self.experiments.values()):
+                self._world.saw("handed over while work ran")
         self.lease = new
         self._left_at = change.n
 
@@ -315,7 +321,7 @@ class Checker:
     def all_ended(self) -> bool:
         waiting = any(not r.delivered for r in self.reports.values())
         closed = all(r.settled for r in self.reservations.values())
-        left = self.lease is not None and not self.lease.holder
+        left = self.lease is not None and not self.lease.carried
         return self._world.calm and closed and left and not waiting and not self.live() and not self._world.phases
 
     def what_lives(self) -> str:

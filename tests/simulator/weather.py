@@ -59,8 +59,9 @@ class Rhythm(NamedTuple):
     person: float
     meddler: float
     rival: float  # a second daemon
+    daemon_told: float  # to hand over, as a machine that is replaced tells it
 
 
 def rhythm(rng: Random) -> Rhythm:
-    means = Rhythm(700, 900, 900, 2500, 2500, 900, 700, 250, 80, 400)
+    means = Rhythm(700, 900, 900, 2500, 2500, 900, 700, 250, 80, 400, 900)
     return Rhythm(*(mean * rng.uniform(0.5, 2.0) if rng.random() < 0.75 else float("inf") for mean in means))

@@ -219,7 +219,8 @@ class World:
                            (rhythm.suspended, self._suspend), (rhythm.clock_jumps, self._jump_clock),
                            (rhythm.cut_off, self._cut_off), (rhythm.person, self.person.act),
                            (TERMS_S, self.person.change_terms),
-                           (rhythm.meddler, self.meddler.act), (rhythm.rival, self._rival)):
+                           (rhythm.meddler, self.meddler.act), (rhythm.rival, self._rival),
+                           (rhythm.daemon_told, self._tell_daemon)):
             if mean < float("inf"):
                 self._every(mean, what)
 
@@ -344,7 +345,7 @@ class World:
             self.at(self.now + self.rng.uniform(1, 60), self._start_worker)
         elif not self._daemons():
             self.at(self.now + self.rng.uniform(1, 60), self._supervise)
-        if isinstance(process, DaemonProcess) and process.daemon.left:
+        if isinstance(process, DaemonProcess) and process.daemon.left and not process.daemon.handed_over:
             self._think_again(process.daemon.why)
 
     def _think_again(self, why: str) -> None:
@@ -390,6 +391,11 @@ class World:
         if self._daemons():
             self._struck("daemon killed")
             self._end(self.rng.choice(self._daemons()))
+
+    def _tell_daemon(self) -> None:
+        if self._daemons():
+            self._struck("daemon told to go")
+            self.rng.choice(self._daemons()).daemon.hand_over()
 
     def _cut_power(self) -> None:
         """One machine: all its processes die, and files that were not synced are torn."""

@@ -92,8 +92,8 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
-def until(reached: Callable[[], object], what: str) -> None:
+def until(reached: Callable[[], object], what: str, pause_s: float = 0.1) -> None:
     end = time.monotonic() + WAIT_S
     while not reached():
         assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.1)
+        time.sleep(pause_s)

@@ -55,13 +55,13 @@ class House:
                                store=FileStore(folder / "store"), mailbox=FileMailbox(folder / "outbox"))
         self._count = 0
 
-    def daemon(self) -> Daemon:
-        """One that has proof of the last one's death."""
+    def daemon(self, *, proof: bool = True) -> Daemon:
+        """One that has proof of the last one's death, or none, and can only come where the lab was left."""
         self._count += 1
         office = self.backend.ledger.office
         lease = office.lease()
-        proof = (lease.epoch, office.daemon_beat(lease.epoch)) if lease else None
-        return Daemon(DaemonConfig(holder=f"d{self._count}", observed=proof), self._settings, Surroundings(
+        seen = (lease.epoch, office.daemon_beat(lease.epoch)) if lease and proof else None
+        return Daemon(DaemonConfig(holder=f"d{self._count}", observed=seen), self._settings, Surroundings(
             backend=self.backend, track=TRACK, proposer=InlineProposer(), reporter=self.reporter,
             clips=ClipSets("1" * 64, "2" * 64), clock=self.clock, parse=parse, market=self._market))
 
