@@ -127,6 +127,15 @@ def test_a_dead_daemon_is_told_by_its_process_here_and_by_its_heartbeat_elsewher
     assert gathered(lab).lab.daemon == "no daemon runs; the last change is 2 h 0 min old"
 
 
+def test_a_daemon_that_handed_its_run_over_is_missed_once_no_other_comes(lab: ReportedLab) -> None:
+    lab.lab.office.beat_daemon(lab.lab.epoch, 1)
+    lab.lab.office.leave_lease(lab.lab.epoch, goes_on=True, op_id="leave")
+    assert "and the next goes on with the run" in gathered(lab).lab.daemon
+    assert (gathered(lab).lab.lives, gathered(lab).lab.dead_since) == (True, None)
+    lab.clock.now += 600
+    assert (gathered(lab).lab.lives, gathered(lab).lab.dead_since) == (False, NOW)
+
+
 def test_what_is_next_names_confirmations_ideas_anchors_and_who_must_act(lab: ReportedLab) -> None:
     leads = lab.measured(0.9, 37.0)
     lab.lab.office.add_idea(Idea(key="k", family="classic", params={}), op_id="idea")

@@ -89,6 +89,15 @@ def test_without_a_daemon_each_hour_is_reported_and_says_since_when_nobody_lives
     assert second.key == "2026-11-23T13"
 
 
+def test_an_hour_after_a_daemon_that_handed_its_run_over_and_has_no_successor_says_so(lab: ReportedLab) -> None:
+    lab.ledger.office.beat_daemon(lab.lab.epoch, 1)
+    lab.ledger.office.leave_lease(lab.lab.epoch, goes_on=True, op_id="left")
+    lab.clock.now += HOUR_S
+    made = hour_of(lab)
+    assert made is not None
+    assert "NO DAEMON since" in made.subject
+
+
 def test_an_hour_that_the_daemon_has_told_is_told_by_nobody_else(lab: ReportedLab) -> None:
     lab.clock.now += HOUR_S
     report(lab.backend, "2026-11-23T12", "hourly", lab.clock.now)
