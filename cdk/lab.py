@@ -70,8 +70,10 @@ def _orchestrator(scope: Construct, settings: Settings, names: Names, network: N
     machine = Machine(scope, "Orchestrator", Kind(
         role="orchestrator", set="core",
         command=f"orchestrate --backend aws:{names.prefix} --wait --standing --workers {workers}",
-        image=UBUNTU.format("arm64"), volume_gib=ORCHESTRATOR_DISK_GIB, restart="always"),
-        names, network.closed, [*powers.to_send(names, JOB_CLASSES), *powers.to_price()])
+        image=UBUNTU.format("arm64"), volume_gib=ORCHESTRATOR_DISK_GIB, restart="always",
+        told=f"AETHER_LLM_SECRET={settings.llm_secret}" if settings.llm_secret else ""),
+        names, network.closed, [*powers.to_send(names, JOB_CLASSES), *powers.to_price(),
+                                *powers.to_ask(settings.llm_secret, settings.bedrock_models)])
     group = aws_autoscaling.AutoScalingGroup(
         machine, "Group", auto_scaling_group_name=machine.group_name, vpc=network.vpc, min_capacity=1, max_capacity=1,
         vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PUBLIC),

@@ -28,7 +28,8 @@ DEEP_LEARNING = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu
 
 @dataclass(frozen=True)
 class Kind:
-    """`command` is what `aether` is asked to do; `set` the requirements that it needs; `image` a public parameter."""
+    """`command` is what `aether` is asked to do; `set` the requirements that it needs; `image` a public parameter;
+    `told` a line NAME=value of its environment, whose value needs no quotes."""
 
     role: str
     command: str
@@ -36,6 +37,7 @@ class Kind:
     image: str
     volume_gib: int
     restart: str
+    told: str = ""
 
 
 class Machine(Construct):
@@ -57,7 +59,7 @@ class Machine(Construct):
             self.role.add_to_policy(statement)
         acknowledge(self.role, powers.wild(statements))
         data = user_data({
-            "LAB": names.prefix, "ROLE": kind.role, "COMMAND": kind.command, "SET": kind.set,
+            "LAB": names.prefix, "ROLE": kind.role, "COMMAND": kind.command, "SET": kind.set, "TOLD": kind.told,
             "RESTART": kind.restart, "REGION": Aws.REGION, "LOG_GROUP": log_group,
             "TOPIC": f"arn:{Aws.PARTITION}:sns:{Aws.REGION}:{Aws.ACCOUNT_ID}:{names.topic}",
             "CODE_BUCKET": code.s3_bucket_name, "CODE_KEY": code.s3_object_key})

@@ -17,6 +17,7 @@ from lab.experiment import JOB_CLASSES
 PREFIXES = ("objects", "pointers", "bodies")  # of the store's bucket: all that the backend reads and writes
 
 FLEET_TAG = "aether:fleet"  # of the instances that the guard may end
+GEOGRAPHIES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")  # with which an inference profile's id begins
 PAGE = "index.html"  # as `lab.aws.site`, which needs boto3; a test holds the two equal
 
 # Why a resource ends in a star, by its service: what cdk-nag asks to be told.
@@ -25,6 +26,8 @@ WILD = {
     "logs": "Streams are named by instance, and the instance makes its own; the log group is named whole.",
     "autoscaling": "AWS puts a random id into a group's ARN before its name; the name is whole.",
     "ec2": "Instances have no names; the condition on the tag of the lab's fleets is what bounds it.",
+    "bedrock": "An inference profile sends a request to a region of its own choice; the model is whole, and the "
+               "condition lets it be asked through that profile alone.",
     "*": "Requests that take no resource: Session Manager's, which open a channel for the instance that calls and no "
          "other, and those of the guard and of the orchestrator that only look: at instances, prices, the bill.",
 }
@@ -61,6 +64,25 @@ def to_price() -> list[aws_iam.PolicyStatement]:
     resource."""
     return [_may(["ce:GetCostAndUsage", "cloudwatch:GetMetricStatistics", "ec2:DescribeInstances",
                   "ec2:DescribeSpotPriceHistory", "ec2:DescribeVolumes"], ["*"])]
+
+
+def to_ask(secret: str, models: Sequence[str]) -> list[aws_iam.PolicyStatement]:
+    """What a designer that asks a model needs: the value of one secret, by its name, and these models. Nothing where
+    neither is named."""
+    read = [_may(["secretsmanager:GetSecretValue"], [_arn("secretsmanager", f"secret:{secret}-??????")])]
+    return [*(read if secret else ()), *(statement for one in models for statement in _to_invoke(one))]
+
+
+def _to_invoke(model: str) -> list[aws_iam.PolicyStatement]:
+    """Through an inference profile its model is asked in any region, and not without the profile."""
+    ask, at = ["bedrock:InvokeModel"], f"arn:{Aws.PARTITION}:bedrock"
+    geography, _, routed = model.partition(".")
+    if geography not in GEOGRAPHIES:
+        return [_may(ask, [f"{at}:{Aws.REGION}::foundation-model/{model}"])]
+    profile = _arn("bedrock", f"inference-profile/{model}")
+    return [_may(ask, [profile]),
+            aws_iam.PolicyStatement(actions=ask, resources=[f"{at}:*::foundation-model/{routed}"],
+                                    conditions={"StringEquals": {"bedrock:InferenceProfileArn": profile}})]
 
 
 def to_receive(names: Names, job_class: str) -> list[aws_iam.PolicyStatement]:

@@ -14,8 +14,11 @@ from lab.aws.names import require_prefix
 from lab.errors import UserError
 
 MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # also what a shell and systemd read without quotes
+MODEL = re.compile(r"[a-z0-9-]+\.[A-Za-z0-9.:_-]+")
 KEYS = {"email": "email", "monthlyBudget": "monthly_budget_usd", "prefix": "prefix", "disposable": "disposable",
-        "cpuMax": "cpu_max", "gpuMax": "gpu_max", "zones": "zones"}
+        "cpuMax": "cpu_max", "gpuMax": "gpu_max", "zones": "zones", "llmSecret": "llm_secret",
+        "bedrockModel": "bedrock_models"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Settings:
     cpu_max: int = 4  # instances of each fleet
     gpu_max: int = 2
     zones: int = 3  # availability zones; more have more spot capacity, and some regions have only two
+    llm_secret: str = ""  # name of a secret of the person's, which the orchestrator alone may read
+    bedrock_models: tuple[str, ...] = ()  # ids of models or inference profiles, which the orchestrator alone may ask
 
     def __post_init__(self) -> None:
         require_prefix(self.prefix)
@@ -41,6 +46,12 @@ class Settings:
                 raise UserError(f"{key}={value} is no size of a fleet: 0 to 100 instances")
         if not 2 <= self.zones <= 6:
             raise UserError(f"zones={self.zones} is not 2 to 6 availability zones")
+        if self.llm_secret and not SECRET.fullmatch(self.llm_secret):
+            raise UserError(f"llmSecret={self.llm_secret!r} is no name of a secret in Secrets Manager; its ARN is none")
+        for model in self.bedrock_models:
+            if not MODEL.fullmatch(model):
+                raise UserError(f"bedrockModel={model!r} is no id of a model or an inference profile, as "
+                                f"anthropic.claude-… or us.anthropic.claude-…; several with commas")
 
     def maximum(self, job_class: str) -> int:
         return {"cpu": self.cpu_max, "gpu": self.gpu_max}[job_class]
@@ -71,4 +82,6 @@ def _read(key: str, value: Any, kind: str) -> Any:
         if not re.fullmatch(r"[0-9]{1,9}", text):
             raise UserError(f"{key}={text} is no whole number")
         return int(text)
+    if kind == "tuple[str, ...]":
+        return tuple(one.strip() for one in text.split(",")) if text else ()
     return text

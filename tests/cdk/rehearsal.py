@@ -19,11 +19,12 @@ from lab.aws.table import TABLE_SCHEMA
 from lab.backend import open_backend
 from support.account import EMULATED
 from support.cloud import REGION, cdk, emulator, raise_loopback
+from support.templates import MODEL, SECRET
 from tests.cdk.living import NAMES, credentials_of, lives
 
 NO_BOX = "no box can be made here, so no laboratory lives"
 CHOSEN = ("-c", f"prefix={NAMES.prefix}", "-c", "email=a@example.com", "-c", "monthlyBudget=500",
-          "-c", "disposable=true")
+          "-c", "disposable=true", "-c", f"llmSecret={SECRET}", "-c", f"bedrockModel={MODEL}")
 
 
 def main(folder: Path) -> None:
@@ -77,6 +78,7 @@ def deployed(folder: Path) -> None:
     may(orchestrator("sqs").send_message, QueueUrl=url, MessageBody="e00002")
     may_not(orchestrator("sqs").receive_message, QueueUrl=url)
     functions_are_kept_within_their_duties()
+    the_orchestrator_alone_asks_models()
     logs_arrive(folder / "logs", worker)
 
 
@@ -103,12 +105,28 @@ def functions_are_kept_within_their_duties() -> None:
         may_not(role("dynamodb").delete_table, TableName=NAMES.table)
         may_not(role("s3").delete_object, Bucket=NAMES.bucket, Key="objects/00/x")
         may_not(role("ec2").run_instances, ImageId="ami-1", MinCount=1, MaxCount=1)
-        may_not(role("secretsmanager").get_secret_value, SecretId="any")
         may_not(role("lambda").invoke, FunctionName=f"{NAMES.prefix}-guard")
     for role in (report, guard, dead):
         may_not(role("sqs").send_message, QueueUrl=work, **text)
     for role in (guard, fleet, dead, as_role("cpu")):
         may_not(role("s3").put_object, **page)
+
+
+def the_orchestrator_alone_asks_models() -> None:
+    """The key and the other secret are a person's, no part of the deploy."""
+    for name in (SECRET, f"{SECRET}-other"):
+        boto3.client("secretsmanager").create_secret(Name=name, SecretString="a key")
+    orchestrator, asked = as_role("orchestrator"), {"body": b"{}", "contentType": "application/json"}
+    may(orchestrator("secretsmanager").get_secret_value, SecretId=SECRET)
+    may_not(orchestrator("secretsmanager").get_secret_value, SecretId=f"{SECRET}-other")
+    may_not(orchestrator("secretsmanager").put_secret_value, SecretId=SECRET, SecretString="another")
+    may(orchestrator("bedrock-runtime").invoke_model, modelId=MODEL, **asked)
+    may_not(orchestrator("bedrock-runtime").invoke_model, modelId="anthropic.claude-dearer-v1:0", **asked)
+    for role in ("cpu", "gpu", "report", "guard", "fleet", "dead-letters"):
+        may_not(as_role(role)("secretsmanager").get_secret_value, SecretId=SECRET)
+        may_not(as_role(role)("bedrock-runtime").invoke_model, modelId=MODEL, **asked)
+    for name in (SECRET, f"{SECRET}-other"):
+        boto3.client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
 
 def logs_arrive(folder: Path, worker: Callable[[str], Any]) -> None:

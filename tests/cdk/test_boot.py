@@ -13,8 +13,8 @@ import pytest
 from cdk.boot import HERE, USER_DATA_BYTES, first_lock, user_data
 from support.servers import unavailable
 
-SETTINGS = dict.fromkeys(("LAB", "ROLE", "COMMAND", "SET", "RESTART", "REGION", "LOG_GROUP", "TOPIC", "CODE_BUCKET",
-                          "CODE_KEY"), "x" * 60)
+SETTINGS = dict.fromkeys(("LAB", "ROLE", "COMMAND", "SET", "TOLD", "RESTART", "REGION", "LOG_GROUP", "TOPIC",
+                          "CODE_BUCKET", "CODE_KEY"), "x" * 60)
 
 
 @pytest.fixture

@@ -19,6 +19,12 @@ def test_text_of_the_command_line_and_values_of_cdk_json_say_the_same() -> None:
     assert typed.maximum("gpu") == 7
 
 
+def test_several_models_are_told_with_commas_and_none_by_default() -> None:
+    asked = from_context({**GIVEN, "llmSecret": "mine/key", "bedrockModel": "anthropic.a-v1:0, us.meta.b-v1:0"})
+    assert (asked.llm_secret, asked.bedrock_models) == ("mine/key", ("anthropic.a-v1:0", "us.meta.b-v1:0"))
+    assert (from_context(GIVEN).llm_secret, from_context(GIVEN).bedrock_models) == ("", ())
+
+
 def test_keys_of_cdk_itself_are_none_of_ours() -> None:
     own = {"@aws-cdk/aws-iam:minimizePolicies": True, "aws:cdk:enable-path-metadata": True}
     assert from_context({**GIVEN, **own}) == from_context(GIVEN)
@@ -33,6 +39,12 @@ def test_keys_of_cdk_itself_are_none_of_ours() -> None:
     ({"disposable": "yes"}, "disposable=yes is neither true nor false"),
     ({"gpuMax": "1000"}, "gpuMax=1000 is no size of a fleet"),
     ({"zones": "1"}, "zones=1 is not 2 to 6"),
+    ({"llmSecret": "arn:aws:secretsmanager:eu-west-1:1:secret:x"}, "llmSecret='arn:.*' is no name of a secret"),
+    ({"llmSecret": "a b"}, "llmSecret='a b' is no name of a secret"),
+    ({"llmSecret": "x\nAETHER_X=1"}, r"llmSecret='x\\nAETHER_X=1' is no name"),
+    ({"bedrockModel": "claude"}, "bedrockModel='claude' is no id of a model"),
+    ({"bedrockModel": "a.b,"}, "bedrockModel='' is no id of a model"),
+    ({"bedrockModel": "a.b*"}, r"bedrockModel='a.b\*' is no id of a model"),
 ])
 def test_a_wrong_setting_is_named(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match="^" + told) as refused:

@@ -20,6 +20,8 @@ from support.servers import unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 CHOSEN = {"email": "a@example.com", "monthlyBudget": "500"}
+SECRET, MODEL, PROFILE = "mine/llm-key", "anthropic.claude-test-v1:0", "eu.amazon.nova-test-v1:0"
+ALL = {"llmSecret": SECRET, "bedrockModel": f"{MODEL},{PROFILE}"}
 
 
 def synthesise(out: Path, chosen: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -46,23 +48,43 @@ def need_layer() -> Path:
         unavailable(*str(error).split("; "))
 
 
-@pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(factory: pytest.TempPathFactory, name: str, chosen: dict[str, str]) -> Path:
     """The folder of the synthesised app, validation included."""
     need_cdk()
-    base = tmp_path_factory.getbasetemp()
+    base = factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    out = shared / "cdk.out"
-    with (shared / "cdk.lock").open("w") as lock:
+    out = shared / f"{name}.out"
+    with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not out.exists():
-            made = synthesise(shared / "making.out", CHOSEN)
-            assert made.returncode == 0, made.stdout[-6000:] + made.stderr[-3000:]
-            (shared / "making.out").rename(out)
+            ended = synthesise(shared / f"{name}.making", chosen)
+            assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-3000:]
+            (shared / f"{name}.making").rename(out)
     return out
+
+
+def read(assembly: Path) -> dict[str, Any]:
+    """The templates by their stacks' names without the prefix."""
+    return {path.name.split(".")[0].removeprefix("aether-"): json.loads(path.read_text())
+            for path in assembly.glob("*.template.json")}
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory, "cdk", CHOSEN)
 
 
 @pytest.fixture(scope="session")
 def templates(assembly: Path) -> dict[str, Any]:
-    return {path.name.split(".")[0].removeprefix("aether-"): json.loads(path.read_text())
-            for path in assembly.glob("*.template.json")}
+    return read(assembly)
+
+
+@pytest.fixture(scope="session")
+def assembly_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory, "all", CHOSEN | ALL)
+
+
+@pytest.fixture(scope="session")
+def templates_of_all(assembly_of_all: Path) -> dict[str, Any]:
+    """With all that a deploy may ask for beside what it needs."""
+    return read(assembly_of_all)
