@@ -1,4 +1,4 @@
-"""The script by which an instance starts: settings as shell variables, then boot.sh and what it needs, as user data."""
+"""The script by which an instance starts: settings as shell variables, then install.sh and boot.sh, as user data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ USER_DATA_BYTES = 16_384  # EC2 takes no more
 def user_data(settings: Mapping[str, str]) -> str:
     """Values are quoted for the shell; CDK's own tokens in them become plain names."""
     lines = [f"readonly {name}={shlex.quote(value)}" for name, value in settings.items()]
-    helper, script = ((HERE / name).read_text() for name in ("instance.py", "boot.sh"))
-    return "\n".join(["#!/usr/bin/env bash", *lines, _text("FIRST", first_lock()), _text("HELPER", helper), script])
+    helper, install, script = ((HERE / name).read_text() for name in ("instance.py", "install.sh", "boot.sh"))
+    return "\n".join(["#!/usr/bin/env bash", *lines, _text("FIRST", first_lock()), _text("HELPER", helper), install,
+                      script])
 
 
 def _text(name: str, text: str) -> str:

@@ -1,23 +1,8 @@
-# An instance's first minutes. Before this stand the settings (LAB, ROLE, COMMAND, SET, …), FIRST, the lock of boto3, and
-# HELPER, a small program that talks to AWS. Everything that is said here lies in boot.log and goes to CloudWatch.
+# An instance's first minutes, by the functions of install.sh. Everything that is said here lies in boot.log and goes to
+# CloudWatch.
 # shellcheck shell=bash disable=SC2154
-set -Eeuo pipefail  # with E, what fails inside a function is heard of too
 mkdir -p /var/log/aether /opt/boot
 exec > >(tee -a /var/log/aether/boot.log) 2>&1
-said() { echo "$(date -u +%FT%TZ) ${SECONDS}s $*"; }
-export DEBIAN_FRONTEND=noninteractive AWS_DEFAULT_REGION=$REGION HOME=/root
-instance() { /opt/boot/bin/python /opt/boot/instance.py "$@"; }
-
-# What others hold or serve may be away for minutes: a lock of the machine's own upgrade, a mirror, the index of pip.
-again() {
-    local try
-    for try in {1..9}; do
-        "$@" && return
-        said "try $try of $1 failed"
-        sleep 30
-    done
-    "$@"
-}
 
 # The topic hears the last lines, and the instance goes: nothing starts again in silence.
 failed() {
@@ -37,16 +22,10 @@ if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then  # the orch
     chmod 600 /swapfile
     mkswap /swapfile >/dev/null
     swapon /swapfile
+    echo "/swapfile none swap sw 0 0" >>/etc/fstab
 fi
-packages() {
-    apt-get update -qq || said "the lists of packages are as they were"
-    apt-get install -y -qq -o DPkg::Lock::Timeout=60 --no-install-recommends bubblewrap python3-pip python3-venv unzip
-}
 again packages
-
-python3 -m venv /opt/boot
-printf '%s\n' "$FIRST" >/opt/boot/first.txt
-again /opt/boot/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r /opt/boot/first.txt
+own_python
 printf '%s\n' "$HELPER" >/opt/boot/instance.py
 cat >/opt/boot/environment <<END
 AWS_DEFAULT_REGION=$REGION
@@ -64,35 +43,25 @@ set +a
 
 unit() { cat >"/etc/systemd/system/$1"; }
 unit aether-logs.service <<END
+[Unit]
+Wants=network-online.target
+After=network-online.target
 [Service]
 EnvironmentFile=/opt/boot/environment
 ExecStart=/opt/boot/bin/python /opt/boot/instance.py logs
 Restart=always
 RestartSec=5
+[Install]
+WantedBy=multi-user.target
 END
 systemctl daemon-reload
-systemctl start aether-logs
+systemctl enable --now aether-logs
 said "logs go to $LOG_GROUP"
 
-# Ubuntu 24.04 keeps user namespaces from programs without a profile; only bubblewrap is to make some.
-if [[ -e /proc/sys/kernel/apparmor_restrict_unprivileged_userns ]]; then
-    cat >/etc/apparmor.d/aether-bwrap <<'END'
-abi <abi/4.0>,
-include <tunables/global>
-profile aether-bwrap /usr/bin/bwrap flags=(unconfined) {
-  userns,
-}
-END
-    apparmor_parser -r /etc/apparmor.d/aether-bwrap
-fi
-
-instance fetch "$CODE_BUCKET" "$CODE_KEY" /opt/code.zip
-mkdir -p /opt/aether
-unzip -q -o /opt/code.zip -d /opt/aether
-chmod -R a+rX,go-w /opt/aether
-chmod +x /opt/aether/requirements/sync
+confine
+code
 said "the code is here"
-if [[ $SET == learned ]]; then /opt/aether/requirements/sync learned cuda; else /opt/aether/requirements/sync "$SET"; fi
+requirements
 said "the requirements are installed"
 
 useradd --create-home --shell /usr/sbin/nologin aether
@@ -101,6 +70,8 @@ said "sandbox: $(cd / && runuser -u aether -- /opt/aether/.venv/bin/python -c \
 
 unit "aether-$ROLE.service" <<END
 [Unit]
+Wants=network-online.target
+After=network-online.target
 StartLimitIntervalSec=0
 [Service]
 User=aether

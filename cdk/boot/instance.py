@@ -21,6 +21,7 @@ from typing import Any
 import boto3
 
 LOGS = Path("/var/log/aether")
+SENT = Path("/opt/boot/sent.json")  # of each log how many bytes, so that a restart repeats no line and no metric in it
 FAILURES = Path("/run/aether-failures")
 TRIES = 5  # of a service that crashes, before the instance goes
 KEEP = "aether:keep"  # a tag of the instance, which the metadata service tells: "30 minutes, …"
@@ -56,13 +57,24 @@ def fetch(bucket: str, key: str, path: str) -> None:
 
 
 def follow() -> None:
-    client, me, sent = boto3.client("logs"), own_id(), dict[Path, int]()
+    client, me, sent = boto3.client("logs"), own_id(), already_sent()
     while True:
         try:
             send_logs(client, LOGS, me, sent)
         except Exception as error:  # also a network that is gone for an hour; what was not sent is sent then
             print(error, flush=True)
+        remember(sent)
         time.sleep(PAUSE_S)
+
+
+def already_sent(told: Path = SENT) -> dict[Path, int]:
+    return {Path(name): size for name, size in json.loads(told.read_text()).items()} if told.exists() else {}
+
+
+def remember(sent: dict[Path, int], told: Path = SENT) -> None:
+    new = told.with_suffix(".new")
+    new.write_text(json.dumps({str(path): size for path, size in sent.items()}))
+    new.replace(told)
 
 
 def send_logs(client: Any, folder: Path, me: str, sent: dict[Path, int]) -> None:

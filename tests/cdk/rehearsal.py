@@ -130,14 +130,15 @@ def the_orchestrator_alone_asks_models() -> None:
 
 
 def logs_arrive(folder: Path, worker: Callable[[str], Any]) -> None:
-    """A line that is not whole yet waits for its end."""
+    """A line that is not whole yet waits for its end, also that of a machine that starts again meanwhile."""
     folder.mkdir()
     log, sent = folder / "boot.log", dict[Path, int]()
     os.environ["AETHER_LOG_GROUP"] = group = f"/aether/{NAMES.prefix}/gpu"
     log.write_text("first\nsec")
     instance.send_logs(worker("logs"), folder, "i-1", sent)
     log.write_text("first\nsecond\n")
-    instance.send_logs(worker("logs"), folder, "i-1", sent)
+    instance.remember(sent, folder / "sent.json")
+    instance.send_logs(worker("logs"), folder, "i-1", instance.already_sent(folder / "sent.json"))
     found = boto3.client("logs").get_log_events(logGroupName=group, logStreamName="i-1/boot", startFromHead=True)
     assert [event["message"] for event in found["events"]] == ["first", "second"]
 

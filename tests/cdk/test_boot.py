@@ -6,15 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-from cdk.boot import HERE, USER_DATA_BYTES, first_lock, user_data
+from cdk.boot import HERE, USER_DATA_BYTES, first_lock, instance, user_data
 from support.servers import unavailable
 
 SETTINGS = dict.fromkeys(("LAB", "ROLE", "COMMAND", "SET", "TOLD", "RESTART", "REGION", "LOG_GROUP", "TOPIC",
                           "CODE_BUCKET", "CODE_KEY"), "x" * 60)
+
+SCRIPT = "\n".join((HERE / name).read_text() for name in ("install.sh", "boot.sh"))
 
 
 @pytest.fixture
@@ -30,14 +34,13 @@ def test_a_shell_takes_it_and_ec2_has_room_for_it(script: Path) -> None:
 
 
 def test_each_setting_that_it_reads_is_given_and_none_is_given_in_vain() -> None:
-    text = (HERE / "boot.sh").read_text()
-    used = set(re.findall(r"\$\{?([A-Z_]+)\b", text)) - {"LINENO", "SECONDS", "FIRST", "HELPER"}
+    used = set(re.findall(r"\$\{?([A-Z_]+)\b", SCRIPT)) - {"LINENO", "SECONDS", "FIRST", "HELPER", "WANTED"}
     assert used == set(SETTINGS)
 
 
 def test_what_it_carries_comes_out_as_it_was(tmp_path: Path) -> None:
     """Run up to where the script proper begins: quotes and dollars of the helper must survive the shell."""
-    carried = user_data(SETTINGS | {"COMMAND": "it's $HOME"}).removesuffix((HERE / "boot.sh").read_text())
+    carried = user_data(SETTINGS | {"COMMAND": "it's $HOME"}).removesuffix(SCRIPT)
     told = subprocess.run(["bash", "-c", f"{carried}\nprintf '%s\\n' \"$HELPER\" \"$FIRST\" \"$COMMAND\""],
                           check=True, capture_output=True, text=True).stdout
     assert told == (HERE / "instance.py").read_text().rstrip("\n") + f"\n{first_lock()}\nit's $HOME\n"
@@ -68,18 +71,20 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
     assert found.stdout == ""
 
 
-def run_head(folder: Path, role: str, then: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def run_head(folder: Path, role: str, then: str, *, stubs: Mapping[str, str] = MappingProxyType({}),
+             ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """What the script defines before it does anything, and `then`, in a folder of its own: the helper fails at all but
-    to tell. Gives also what programs were asked."""
-    head = (HERE / "boot.sh").read_text().partition("\nsaid ")[0]
+    to tell, and no package is installed. Gives also what programs were asked."""
+    head = SCRIPT.partition("\nsaid \"boot")[0]
     assert "trap" in head
     for name, text in {"opt/boot/bin/python": "[[ $2 == failed ]]", "bin/shutdown": "true", "bin/sleep": "true",
-                       "bin/apt-get": f"(($(wc -l <{folder}/asked) > 5))"}.items():
+                       "bin/dpkg": "false", "bin/apt-get": f"(($(wc -l <{folder}/asked) > 7))", **stubs}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f'#!/usr/bin/env bash\necho "{name}: $*" >>{folder}/asked\n{text}\n')
         (folder / name).chmod(0o755)
     script = f"ROLE={role} LAB=tlab REGION=us-east-1\n{head}\n{then}\necho went on\n"
-    (folder / "script").write_text(re.sub(r"/(?=opt/boot|var/log)", f"{folder}/", script))
+    (folder / "script").write_text(re.sub(r"/(?=opt/boot|opt/aether|var/log)", f"{folder}/", script))
+    (folder / "asked").touch()
     ran = subprocess.run(["bash", str(folder / "script")], env={"PATH": f"{folder}/bin:/usr/bin:/bin"}, text=True,
                          capture_output=True, check=False)
     return ran, (folder / "asked").read_text().splitlines()
@@ -90,6 +95,7 @@ def run_head(folder: Path, role: str, then: str) -> tuple[subprocess.CompletedPr
     ("instance fetch bucket key /nowhere", "orchestrator", True, True),
     ("false", "cpu", True, False),
     ("again instance fetch", "cpu", True, False),
+    ("CODE_BUCKET=b CODE_KEY=k; code", "cpu", True, False),
     ("rm /opt/boot/bin/python; false", "cpu", False, True)])
 def test_a_boot_that_fails_is_told_once_and_never_stands_in_silence(
         tmp_path: Path, failing: str, role: str, told: bool, stands: bool) -> None:
@@ -104,10 +110,37 @@ def test_a_boot_that_fails_is_told_once_and_never_stands_in_silence(
 
 def test_a_boot_outlasts_mirrors_and_locks_that_are_away_for_minutes(tmp_path: Path) -> None:
     """Here they are for two tries; the pauses are stubs."""
-    body = (HERE / "boot.sh").read_text()
-    packages = body[body.index("packages() {"):body.index("python3 -m venv")]
-    ran, asked = run_head(tmp_path, "cpu", packages)
+    ran, asked = run_head(tmp_path, "cpu", "again packages")
     assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "went on")
     assert asked.count("bin/sleep: 30") == 2
     assert "DPkg::Lock::Timeout" in asked[-1]
-    assert "\nagain /opt/boot/bin/pip install " in body
+
+
+@pytest.mark.parametrize(("step", "away"), [
+    ("CODE_BUCKET=b CODE_KEY=k; code", "opt/boot/bin/python"), ("FIRST=x; own_python", "opt/boot/bin/pip"),
+    ("SET=learned; requirements", "opt/aether/requirements/sync")])
+def test_no_store_and_no_index_that_is_away_for_a_minute_ends_a_boot(tmp_path: Path, step: str, away: str) -> None:
+    """It answers at the third try."""
+    answers = f"(($(grep -c '^{away}:' {tmp_path}/asked) > 2))"
+    found = dict.fromkeys(("bin/unzip", "bin/chmod", "bin/python3"), "true")
+    ran, asked = run_head(tmp_path, "cpu", step, stubs={**found, away: answers})
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "went on"), ran
+    tries = [one for one in asked if one.startswith(f"{away}:")]
+    assert len(tries) == 3
+    if "sync" in away:
+        assert tries[-1].endswith(": learned cuda")
+
+
+def test_a_restart_of_the_logs_goes_on_where_they_were(tmp_path: Path) -> None:
+    told, log = tmp_path / "sent.json", tmp_path / "boot.log"
+    assert instance.already_sent(told) == {}
+    instance.remember({log: 7}, told)
+    instance.remember({log: 9}, told)
+    assert instance.already_sent(told) == {log: 9}
+
+
+def test_all_that_runs_after_a_boot_runs_after_a_restart_too() -> None:
+    for name in ("aether-logs", '"aether-$ROLE"'):
+        assert f"systemctl enable --now {name}\n" in SCRIPT
+    assert SCRIPT.count("WantedBy=multi-user.target") == SCRIPT.count("After=network-online.target") == 2
+    assert "/swapfile none swap" in SCRIPT
