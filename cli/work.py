@@ -17,19 +17,20 @@ from lab.errors import UserError
 from lab.money import usd
 
 LONGEST_MINUTES = 24 * 60
-UNBOOKED = "No daemon runs, so nobody books this: it stands in AWS's bill alone, until the next run begins"
+UNRESERVED = "No run goes on, so nothing is reserved for it: the orchestrator books its hours as they pass"
 
 app = typer.Typer(invoke_without_command=True)
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance that stays, and what that costs at most; `booked` says whether a daemon counts it in the ledger."""
+    """An instance that stays, and what that costs at most; `reserved`: by a daemon, ahead. At rest its hours are
+    booked as they pass."""
 
     instance: str
     type: str
     minutes: int
     most_microusd: int
-    booked: bool
+    reserved: bool
     schema: int = 1
 
 
@@ -73,14 +74,14 @@ def keep(
         raise UserError(f"{minutes} minutes of {found.type} cost up to {usd(most)}, and {usd(month.free)} of this "
                         f"month is free; ask for fewer, or `aether budget set` raises the cap")
     lease = lab.ledger.office.lease()
-    booked = lease is not None and lease.carried
+    reserved = lease is not None and lease.carried
     instances.keep(found.id, minutes, now)
     if json:
-        emit(Kept(instance=found.id, type=found.type, minutes=minutes, most_microusd=most, booked=booked))
+        emit(Kept(instance=found.id, type=found.type, minutes=minutes, most_microusd=most, reserved=reserved))
         return
     stays = f"stays for {minutes} minutes, also without work, and costs up to {usd(most)}" if minutes else "may go"
     console().print(f"{found.id} ({found.type}) {stays}", markup=False, soft_wrap=True)
-    if minutes and not booked:
-        console().print(UNBOOKED, markup=False, soft_wrap=True)
+    if minutes and not reserved:
+        console().print(UNRESERVED, markup=False, soft_wrap=True)
     if minutes:
         console().print(f"A shell on it: aws ssm start-session --target {found.id}", markup=False, soft_wrap=True)

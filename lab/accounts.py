@@ -10,15 +10,16 @@ from msgspec.structs import replace
 
 from lab import guards
 from lab.clock import Clock
+from lab.control import DaemonLease
 from lab.errors import NotFound
 from lab.experiment import Experiment
 from lab.money import Bill, Budget, Entry, Microusd, Reservation
-from lab.office import require_epoch
+from lab.office import DAEMON, require_epoch
 from lab.table import Record, Table
 from lab.transaction import Transaction, Transactor
 
 BILL = ("bill", "latest")
-AFTER_ATTEMPTS = "e~"  # sorts after the entries of attempts (`e00042.1`) and before those of the house (`overhead.7.1`)
+AFTER_ATTEMPTS = "e~"  # sorts after attempts' entries (`e00042.1`) and before the house's (`overhead.7.1`, `rest.7.1`)
 What = Literal["attempt", "overhead", "model"]
 T = TypeVar("T")
 
@@ -74,6 +75,24 @@ class Accounts:
             self._book(t, reservation, entry)
             return entry
         return self._transactor.run("settle", key, op_id, decide, Entry)
+
+    def book_at_rest(self, key: str, amount: Microusd, budgets: tuple[str, ...], *, used_s: float, epoch: int,
+                     op_id: str) -> Entry:
+        """What the house cost since the daemon of that epoch left. It arises whether or not it is free, so nobody
+        reserved it, and it is booked also where that passes a cap. Raises Stale where a daemon has come since."""
+        def decide(t: Transaction) -> Entry:
+            guards.check_at_rest(t.read(*DAEMON, DaemonLease), epoch)
+            guards.check_new_reservation(t.read("reservation", key, Reservation) is not None, key)
+            for id in budgets:
+                budget = _budget(t, id)
+                t.put("budget", id, replace(budget, free=budget.free - amount, spent=budget.spent + amount))
+            at = self._clock.wall()
+            t.put("reservation", key, Reservation(key=key, amount=amount, budgets=budgets, what="overhead", at=at,
+                                                  settled=True), tag="settled")
+            entry = Entry(key=key, amount=amount, budgets=budgets, what="overhead", used_s=used_s, at=at)
+            t.put("entry", key, entry)
+            return entry
+        return self._transactor.run("book_at_rest", key, op_id, decide, Entry)
 
     def note_bill(self, bill: Bill, *, epoch: int, op_id: str) -> float:
         """What the account was billed, in place of what was told before; gives when it was asked. One that could not be

@@ -52,6 +52,12 @@ def check_epoch(lease: DaemonLease | None, epoch: int) -> None:
         raise Stale(f"epoch {epoch} is not the current one ({current}); another daemon has taken over")
 
 
+def check_at_rest(lease: DaemonLease | None, epoch: int) -> None:
+    """The daemon of that epoch has left with its run, and none has come since: it would pay for the same time."""
+    if lease is None or lease.carried or lease.epoch != epoch:
+        raise Stale(f"the lab does not rest after epoch {epoch}; another daemon has come")
+
+
 def check_guards_turn(before: Guarded, found: Guarded) -> None:
     """What a guard found follows on what it had read; another guard may have written meanwhile."""
     if found.n != before.n + 1:

@@ -18,8 +18,8 @@ SEVERITY: tuple[Level, ...] = ("ok", "medium", "high", "critical")
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """A hard cap: the calendar month's, or the run's. Always cap = free + reserved + spent, and free >= 0 unless
-    a person lowered the cap below what is already reserved and spent."""
+    """A hard cap: the calendar month's, or the run's. Always cap = free + reserved + spent. `free` is below 0 only
+    where a person lowered the cap below what is reserved and spent, or what arises at rest passed it."""
 
     id: str
     cap: Microusd

@@ -37,6 +37,7 @@ from orchestrator.gauges import Gauges
 from orchestrator.planner import clip_sets
 from orchestrator.proposer import ProposerProcess
 from orchestrator.rest import Rest
+from orchestrator.upkeep import Upkeep
 
 log = structlog.get_logger("orchestrator")
 JOURNAL = "journal.jsonl"
@@ -78,7 +79,8 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
         signals, telemetry = _signals(), telemetry_from(os.environ, address, sys.stderr, clock.wall)
         while True:
             gauges = Gauges(telemetry, backend, clock) if telemetry is not None else None
-            if standing and not _rested(Rest(backend.ledger), signals, gauges):
+            upkeep = Upkeep(backend.ledger, clock, market) if market is not None else None
+            if standing and not _rested(Rest(backend.ledger), upkeep, signals, gauges):
                 return "told to go while it rested"
             daemon = Daemon(_config(backend, seed, wait, proof, workers), settings, Surroundings(
                 backend=backend, track=track, proposer=ProposerProcess(),
@@ -116,13 +118,17 @@ def _lived(daemon: Daemon, signals: list[int], gauges: Gauges | None, *, hands_o
     return told
 
 
-def _rested(rest: Rest, signals: list[int], gauges: Gauges | None) -> bool:
+def _rested(rest: Rest, upkeep: Upkeep | None, signals: list[int], gauges: Gauges | None) -> bool:
     """Waits for as long as the lab rests; false where a signal says to go meanwhile."""
     said = False
     while not signals:
         try:
             if not rest.lasts(time.time()):
+                if upkeep is not None:
+                    upkeep.end()
                 return True
+            if upkeep is not None and rest.left is not None:
+                upkeep.look(rest.left)
             if not said:
                 log.info("the lab rests until a person's next word, or the next month")
             said = True

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from signal import SIGINT, SIGTERM
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,23 +26,30 @@ from orchestrator.daemon import signal_op
 PAGE = 20
 
 
+class Left(NamedTuple):
+    """A daemon that left by itself: which, and when (wall clock)."""
+
+    epoch: int
+    at: float
+
+
 class Rest:
-    """Follows the changes with one small read a look."""
+    """Follows the changes with one small read a look. `left`: after whom it rests, as last found."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._seen = -1
-        self._left_at: float | None = None
+        self.left: Left | None = None
 
     def lasts(self, now: float) -> bool:
         """Whether the lab rests at `now` (wall clock): a new month has a budget of its own, and ends it."""
         last = self._ledger.last_change()
         if last != self._seen:
-            self._seen, self._left_at = last, self._left()
-        return self._left_at is not None and month_key(self._left_at) == month_key(now)
+            self._seen, self.left = last, self._left()
+        return self.left is not None and month_key(self.left.at) == month_key(now)
 
-    def _left(self) -> float | None:
-        """When the last daemon left by itself, if no person has asked for more since its run began to end."""
+    def _left(self) -> Left | None:
+        """The last daemon, if it left by itself and no person has asked for more since its run began to end."""
         lease = self._ledger.office.lease()
         if lease is None or lease.carried or self._told_to_go(lease.epoch):
             return None
@@ -52,7 +60,7 @@ class Rest:
             if left is not None and change.n <= (lease.ending or left.n):
                 break
             since.append(change)
-        return left.at if left is not None and not self._asked(since) else None
+        return Left(lease.epoch, left.at) if left is not None and not self._asked(since) else None
 
     def _asked(self, since: list[Change]) -> bool:
         """Whether the changes, the newest first, ask for a run. A later stop takes back what did, and no run would get

@@ -1,8 +1,8 @@
 """Keeping a worker's instance for a look: by a tag, which the instance reads itself before it gives itself back.
 
 Its hours are the house's: the daemon reserves them ahead, as of every instance that runs without work. So a person is
-told what the look costs at most, and that is all that has to be done here. Where no daemon runs nobody books them, and
-`aether work keep` says so.
+told what the look costs at most, and that is all that has to be done here. While the lab rests nobody reserves them;
+they are booked as they pass, and `aether work keep` says so.
 """
 
 from __future__ import annotations

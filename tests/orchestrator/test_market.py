@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from lab.control import Beat
-from lab.errors import Refused
 from lab.experiment import Machine
-from lab.market import House as Costs
 from lab.market import Rented
 from lab.money import Bill, Entry, Reservation, cost_of
 from lab.settings import parse
 from orchestrator.daemon import Daemon
 from support.house import House
 from support.laboratory import CRASH
+from support.market import BOUND, FIXED, SPOT_USD_H, Listed
 
 SETTINGS = parse("[budget]\nmonthly_usd = 50\n[designers]\nevolution = 0.0\n[prices]\ncpu_usd_h = 0.001\n"
                  "overhead_usd_h = 0.001\n")
 SPOT = Machine(id="i-1", type="c5.xlarge", zone="us-east-1a", spot=True)
-BOUND, FIXED, SPOT_USD_H = 0.25, 0.02, 0.07
 IDLE = Rented(id="i-1", usd_h=SPOT_USD_H, bound_usd_h=0.17, aside_usd_h=0.01)
-
-
-@dataclass
-class Listed:
-    """Implements `lab.market.Market` by what the test says."""
-
-    known: dict[str, float] = field(default_factory=lambda: {"i-1": SPOT_USD_H})
-    rented: tuple[Rented, ...] = ()
-    troubles: tuple[str, ...] = ()
-    bound: float | None = BOUND
-    asked: list[float] = field(default_factory=list)
-    answer: Bill | None = None
-
-    def bound_usd_h(self, job_class: str) -> float:
-        if self.bound is None:
-            raise Refused(f"no price is known of {job_class}")
-        return self.bound
-
-    def usd_h(self, machine: Machine) -> float | None:
-        return self.known.get(machine.id)
-
-    def house(self) -> Costs:
-        return Costs(fixed_usd_h=FIXED, rented=self.rented)
-
-    def trouble(self) -> tuple[str, ...]:
-        return self.troubles
-
-    def ask_bill(self, wall: float) -> None:
-        self.asked.append(wall)
-
-    def bill(self) -> Bill | None:
-        found, self.answer = self.answer, None
-        return found
 
 
 @pytest.fixture

@@ -179,6 +179,37 @@ def test_overhead_is_reserved_once_under_a_key(small: Laboratory) -> None:
     assert balance(small) == (9 * USD, USD, 0)
 
 
+def at_rest(small: Laboratory) -> Laboratory:
+    """After its daemon left."""
+    small.ledger.office.leave_lease(small.epoch, op_id=small.op())
+    return small
+
+
+def test_what_arises_at_rest_is_booked_once_also_past_the_cap(small: Laboratory) -> None:
+    small.reserve(small.queue(), 8 * USD)
+    lab = at_rest(small)
+    for amount in (3 * USD, 4 * USD):  # the second by another process, which saw more of the same hour
+        entry = lab.accounts.book_at_rest("rest.1.1", amount, (BUDGET,), used_s=3600.0, epoch=lab.epoch, op_id="rest")
+        assert (entry.amount, entry.what, entry.used_s) == (3 * USD, "overhead", 3600.0)
+    assert balance(lab) == (-USD, 8 * USD, 3 * USD)
+    assert [(one.key, one.settled) for one in lab.accounts.open_reservations()] == [("e0001.1", False)]
+    with pytest.raises(WrongState, match="reserved already"):
+        lab.accounts.book_at_rest("rest.1.1", USD, (BUDGET,), used_s=1.0, epoch=lab.epoch, op_id="another")
+
+
+def test_nothing_is_booked_at_rest_while_a_daemon_lives_or_after_another_has_come(small: Laboratory) -> None:
+    def book(lab: Laboratory) -> None:
+        lab.accounts.book_at_rest("rest.1.1", USD, (BUDGET,), used_s=1.0, epoch=lab.epoch, op_id="rest")
+    with pytest.raises(Stale, match="does not rest"):
+        book(small)
+    lab = at_rest(small)
+    later = lab.ledger.office.take_lease("d2", host="", pid=1, observed=None, op_id=lab.op())
+    lab.ledger.office.leave_lease(later, op_id=lab.op())
+    with pytest.raises(Stale, match="another daemon has come"):
+        book(lab)
+    assert balance(lab) == (10 * USD, 0, 0)
+
+
 def test_a_stale_daemon_neither_reserves_overhead_nor_settles(small: Laboratory) -> None:
     key = small.reserve(small.queue(), USD)
     small.epoch += 1
