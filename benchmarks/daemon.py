@@ -32,7 +32,8 @@ from lab.local.journal import Journal
 from lab.settings import Settings, parse
 from lab.space import Real
 from lab.track import Family, Goal, Metric, Objective, Phase, Track
-from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.daemon import Daemon
+from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
 from orchestrator.proposer import ProposerProcess
 

@@ -46,3 +46,16 @@ def worth_confirming(view: View, found: Standing | None, unbeaten: int, explorin
         gain = believed.rank.loss - found.rank.loss
         return found.meets and gain > WORTHWHILE * abs(believed.rank.loss) and (unbeaten >= SETTLED or not exploring)
     return not exploring or (found.meets and unbeaten >= SETTLED)
+
+
+class Lead:
+    """Who leads, and since when."""
+
+    def __init__(self) -> None:
+        self._id, self._ended = "", 0
+
+    def unbeaten(self, view: View, ahead: Standing) -> int:
+        """How many experiments have ended since the present leader leads."""
+        if ahead.id != self._id:
+            self._id, self._ended = ahead.id, len(view.ended)
+        return len(view.ended) - self._ended

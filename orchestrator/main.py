@@ -32,8 +32,9 @@ from lab.market import open_market
 from lab.probe import Probe, from_environment, probed, told
 from lab.settings import Settings, parse, require_metrics
 from lab.track import load_track
-from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.daemon import Daemon
 from orchestrator.gauges import Gauges
+from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.planner import clip_sets
 from orchestrator.proposer import ProposerProcess
 from orchestrator.rest import Rest

@@ -17,7 +17,8 @@ from lab.local.store import FileStore
 from lab.local.table import SqliteTable
 from lab.settings import parse
 from lab.table import Record
-from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.daemon import Daemon
+from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.main import TICK_FOR_MONEY_S
 from orchestrator.planner import ClipSets
 from orchestrator.proposer import InlineProposer

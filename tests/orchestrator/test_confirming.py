@@ -15,7 +15,8 @@ from lab.ledger import Ledger
 from lab.local.backend import open_local
 from lab.settings import parse
 from orchestrator.champion import champion
-from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.daemon import Daemon
+from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets, Planner
 from orchestrator.proposer import InlineProposer
 from support.curve.spec import TRACK

@@ -21,7 +21,8 @@ from lab.local.table import SqliteTable
 from lab.settings import parse
 from lab.table import Record
 from orchestrator.books import Books
-from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.daemon import Daemon
+from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
 from orchestrator.proposer import InlineProposer
 from support.curve.spec import TRACK

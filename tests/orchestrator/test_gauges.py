@@ -18,8 +18,9 @@ from lab.local.queue import SqliteQueue
 from lab.local.store import FileStore
 from lab.local.table import SqliteTable
 from lab.settings import parse
-from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.daemon import Daemon
 from orchestrator.gauges import EVERY_S, Gauges
+from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
 from orchestrator.proposer import InlineProposer
 from support.curve.spec import TRACK

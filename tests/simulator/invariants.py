@@ -129,7 +129,7 @@ class Checker:
         """8: nothing is decided on a change that is not in the journal."""
         for process in self._world.crew:
             journal, daemon = getattr(process, "journal", None), getattr(process, "daemon", None)
-            if journal is not None and daemon._ready:
+            if journal is not None and daemon.ready:
                 known = daemon.view.change
                 self._holds(8, journal.last >= known, f"the daemon knows {known}, the journal ends at {journal.last}")
 

@@ -19,10 +19,11 @@ import lab.ledger
 import lab.local.store
 import lab.local.table
 import lab.transaction
+import orchestrator.attempts
 import orchestrator.books
-import orchestrator.daemon
 import orchestrator.leases
 import orchestrator.messages
+import orchestrator.picture
 from lab.control import Change
 from lab.experiment import MOVES, Attempt, Terms
 from lab.settings import Settings
@@ -54,18 +55,18 @@ def _always_anew(self: Any, action: str, subject: str, op_id: str, decision: Cal
 
 
 def _view_first(self: Any) -> bool:
-    """`Daemon._follow` with the journal last."""
-    changes: Sequence[Change] = self._ledger.changes(self._view.change, orchestrator.daemon.ROUND)
+    """`Picture.follow` with the journal last."""
+    changes: Sequence[Change] = self._ledger.changes(self.view.change, orchestrator.picture.ROUND)
     for change in changes:
-        self._view.apply(change)
-        if change.subject in self._view.ended:
-            self._planner.ended(change.subject)
-    if self._view.control.settings != self._revision:
-        self._adopt(self._view.control.settings)
-        self._ready = False
+        self.view.apply(change)
+        if change.subject in self.view.ended:
+            self.ended(change.subject)
+    if self.view.control.settings != self._revision:
+        self._adopt(self.view.control.settings)
+        self.ready = False
     if self._around.journal is not None:
         self._around.journal.append(changes)
-    return len(changes) == orchestrator.daemon.ROUND
+    return len(changes) == orchestrator.picture.ROUND
 
 
 def _watch(patience: float) -> Callable[..., list[Seen]]:
@@ -119,13 +120,13 @@ MUTANTS = {
     "check of reads": Mutant(lab.transaction.Transaction, "checks", [], "a decision rests on what has changed"),
     "fsync": Mutant(simulator.disk.Disk, "sync", nothing, "what was stored is gone after a power cut"),
     "write aside": Mutant(lab.local.store.FileStore, "_write_aside", _in_place, "half a file stands under a hash"),
-    "journal first": Mutant(orchestrator.daemon.Daemon, "_follow", _view_first, "decided on what no journal has"),
+    "journal first": Mutant(orchestrator.picture.Picture, "follow", _view_first, "decided on what no journal has"),
     "self-stop": Mutant(gpu_workers.worker.Worker, "_outlast", _never_stop, "a phase outlives its lease"),
     "fresh start of the watch": Mutant(orchestrator.leases.LeaseWatch, "silent", _watch(1.0),
                                        "a daemon that slept ends the leases of workers that slept too"),
     "a whole lease of silence": Mutant(orchestrator.leases.LeaseWatch, "silent", _watch(1 / 3),
                                        "a lease ends before its worker has stopped"),
-    "terms of the attempt": Mutant(orchestrator.daemon, "terms_of", _terms_in_force,
+    "terms of the attempt": Mutant(orchestrator.attempts, "terms_of", _terms_in_force,
                                    "a worker runs by another lease than the daemon watches"),
     "sending again": Mutant(orchestrator.messages, "RESEND_S", 1e12, "a lost message is a lost experiment"),
     "settling what was cancelled": Mutant(orchestrator.books.Books, "settle_ended", nothing, "money stays reserved"),

@@ -20,7 +20,8 @@ from lab.ledger import Ledger
 from lab.local.journal import Journal
 from lab.local.mailbox import FileMailbox
 from lab.settings import parse
-from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.daemon import Daemon
+from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
 from support.curve.spec import TRACK
 

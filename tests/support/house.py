@@ -12,7 +12,8 @@ from lab.local.store import FileStore
 from lab.local.table import SqliteTable
 from lab.market import Market
 from lab.settings import Settings, parse
-from orchestrator.daemon import Daemon, DaemonConfig, Surroundings
+from orchestrator.daemon import Daemon
+from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
 from orchestrator.proposer import InlineProposer
 from support.curve.spec import TRACK
