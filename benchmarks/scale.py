@@ -31,8 +31,9 @@ from orchestrator.main import TICK_FOR_MONEY_S, TICK_S
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from simulator.ground import Ground, OneMachine
 from simulator.metered import Metered
+from simulator.plan import Plan
 from simulator.weather import Rhythm, Weather
-from simulator.world import Plan, World
+from simulator.world import World
 
 NEVER = float("inf")
 WEATHER = Weather(message_lost=0.02, message_doubled=0.05, message_late=0.05, phase_crash=0.02, request_lost=0.0005,

@@ -100,7 +100,7 @@ class Line:
         return record is not None and record.body == change.body
 
     def _overtaken(self) -> None:
-        if not self._world.locks and not self._world.interleave(self._owner):
+        if not self._world.locks and not self._world.accidents.interleave(self._owner):
             raise Killed("while it stood still")
 
     def _land(self, writes: Sequence[Write], checks: Sequence[Check], label: str) -> None:

@@ -91,7 +91,7 @@ class SimRunner:
             seconds = max(seconds - float(request.inputs[RESUME]), 1.0)
         reason = world.rng.choice(("crash", "memory", "diverged")) if world.strikes("phase_crash") else None
         if self._takes_its_worker_down(request):
-            world.at(world.now + world.rng.uniform(0, min(seconds, 100.0)), lambda: world.dies(self._worker))
+            world.at(world.now + world.rng.uniform(0, min(seconds, 100.0)), lambda: world.accidents.dies(self._worker))
         self._worker.phases.append(SimRunning(world, attempt, seconds, limit_s, reason, self._wait_s(limit_s)))
         return self._worker.phases[-1]
 
