@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from lab.aws.requests import Requests
 from lab.control import Report
 from lab.errors import UserError
 from lab.ledger import Ledger
@@ -104,6 +105,7 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     mailbox: Mailbox
     folder: Path | None = None  # of a local lab; database, journal and locks live there
+    requests: Requests | None = None  # what this process asks of an account through it
     workplace: Path | None = None  # on this machine: scratch, logs, the page as last seen; of a local lab, its folder
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from lab.backend import Backend
 from lab.experiment import Machine
 from lab.money import Bill
 
@@ -27,10 +28,12 @@ class Rented(msgspec.Struct, frozen=True, kw_only=True):
 
 class House(msgspec.Struct, frozen=True, kw_only=True):
     """What belongs to no attempt: the orchestrator and what is stored, and machines that boot or have no work. Sums are
-    exact, so that the same machines in another order cost the same."""
+    exact, so that the same machines in another order cost the same. `requests_usd`: what this process has asked of the
+    account since it began, where that is paid for."""
 
     fixed_usd_h: float
     rented: tuple[Rented, ...] = ()
+    requests_usd: float | None = None
 
     def usd_h(self, busy: Collection[str]) -> float:
         """While attempts pay for the machines `busy`."""
@@ -66,11 +69,11 @@ class Market(Protocol):
     def bill(self) -> Bill | None: ...
 
 
-def open_market(address: str) -> Market | None:
-    """Of the lab at that address, looking at it from now on; None for a lab that rents nothing. Raises UserError where
-    no prices of its region are known."""
-    scheme, _, rest = address.partition(":")
-    if scheme != "aws":
+def open_market(backend: Backend) -> Market | None:
+    """Of that lab, looking at it from now on; None for one that rents nothing. Raises UserError where no prices of its
+    region are known."""
+    scheme, _, prefix = backend.address.partition(":")
+    if scheme != "aws" or backend.requests is None:
         return None
     from lab.aws.market import open_account
-    return open_account(rest)
+    return open_account(prefix, backend.requests)

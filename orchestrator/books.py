@@ -17,13 +17,14 @@ from lab.errors import OverBudget, Refused, Stale
 from lab.experiment import Attempt, Experiment
 from lab.ledger import Ledger
 from lab.market import House, Market
-from lab.money import Level, Reservation, cost_of, expected_cost, price_of, to_micro, worst_level
+from lab.money import Level, Microusd, Reservation, cost_of, expected_cost, price_of, to_micro, worst_level
 from lab.settings import Settings
 from orchestrator.budgeting import upper_bound_s, used_s
 from orchestrator.meter import Meter
 from orchestrator.view import View
 
 HOUR_S, DAY_S = 3600.0, 86400.0
+REQUESTS_USD = 0.05  # that an hour bears of the daemon's own requests; one in which they are more ends early
 LIVED_S = 600.0  # before the account's bill is asked for: a daemon that keeps dying would pay for each asking
 
 log = structlog.get_logger("books")
@@ -36,12 +37,18 @@ def open_op(id: str) -> str:
 
 @dataclass
 class Hour:
-    """The house's, as it is paid: its reservation, when it was taken, the rate that it bears, and what it has used."""
+    """The house's, as it is paid: its reservation, when it was taken, the rate and the requests that it bears, and what
+    it has used."""
 
     key: str
     since: float
     bound_usd_h: float
+    bears: Microusd
     meter: Meter
+
+    def lasts(self, now: float, house: House) -> bool:
+        enough = house.bound_usd_h <= self.bound_usd_h and self.meter.of_requests <= self.bears
+        return enough and now - self.since < HOUR_S
 
 
 class Books:
@@ -113,24 +120,27 @@ class Books:
 
     def pay_overhead(self, view: View, settings: Settings) -> None:
         """An hour of the house, reserved ahead. The hour has one key until it is known to be ours, so that a lost reply
-        is asked for again and not taken for another's. It ends early where more machines came than it bears."""
+        is asked for again and not taken for another's. It ends early where more machines came, or more was asked of the
+        account, than it bears."""
         now, house = self._clock.monotonic(), self._house(settings)
-        usd_h = house.usd_h({e.attempts[-1].machine.id for e in view.running() if e.attempts[-1].machine is not None})
+        busy = {e.attempts[-1].machine.id for e in view.running() if e.attempts[-1].machine is not None}
         if self._hour is not None:
-            self._hour.meter.see(now, usd_h)
-            if now - self._hour.since < HOUR_S and house.bound_usd_h <= self._hour.bound_usd_h:
+            self._hour.meter.see(now, house, busy)
+            if self._hour.lasts(now, house):
                 return
         self.settle_overhead(view)
+        bears = to_micro(REQUESTS_USD) if house.requests_usd is not None else 0
         key, bound = f"overhead.{self._epoch}.{self._hours + 1}", house.bound_usd_h
         self._settle_left_open(view, settings, key)
         try:
-            self._ledger.accounts.reserve_overhead(key, cost_of(HOUR_S, bound), self._opened(view, settings),
+            self._ledger.accounts.reserve_overhead(key, cost_of(HOUR_S, bound) + bears, self._opened(view, settings),
                                                    price_usd_h=bound, epoch=self._epoch, op_id=f"reserve.{key}")
         except OverBudget:
             self.starved = True
             return
         self._hours += 1
-        self._hour = Hour(key, self._clock.monotonic(), bound, Meter(self._clock.monotonic(), usd_h))
+        now = self._clock.monotonic()
+        self._hour = Hour(key, now, bound, bears, Meter(now, house, busy))
 
     def paid(self) -> dict[str, Any]:
         """What a heartbeat tells of the hour that is paid, for whoever has to settle it if we die."""

@@ -76,7 +76,7 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
     require_metrics(settings, track)
     backend = probed(open_backend(address), probe, clock)
     with _only_one_here(backend) as proof:
-        market = open_market(address)
+        market = open_market(backend)
         signals, telemetry = _signals(), telemetry_from(os.environ, address, sys.stderr, clock.wall)
         while True:
             gauges = Gauges(telemetry, backend, clock) if telemetry is not None else None

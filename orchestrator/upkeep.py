@@ -43,16 +43,16 @@ class Upkeep:
 
     def look(self, left: Left) -> None:
         """What passed of the hour before our first look counts by the prices of that look."""
-        now, usd_h = self._clock.monotonic(), self._market.house().usd_h(())
+        now, house = self._clock.monotonic(), self._market.house()
         if self._hour is None or self._hour.left != left:
             whole, part_s = divmod(max(self._clock.wall() - left.at, 0.0), HOUR_S)
-            self._hour = Hour(left, int(whole) + 1, now - part_s, Meter(now - part_s, usd_h))
+            self._hour = Hour(left, int(whole) + 1, now - part_s, Meter(now - part_s, house, ()))
         hour = self._hour
         while now - hour.since >= HOUR_S:
             ended = hour.since + HOUR_S
             self._book(hour, ended)
-            hour = self._hour = Hour(left, hour.n + 1, ended, Meter(ended, usd_h))
-        hour.meter.see(now, usd_h)
+            hour = self._hour = Hour(left, hour.n + 1, ended, Meter(ended, house, ()))
+        hour.meter.see(now, house, ())
 
     def end(self) -> None:
         """The next daemon pays from now on."""

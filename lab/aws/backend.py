@@ -15,6 +15,7 @@ from lab.aws.mailbox import SnsMailbox
 from lab.aws.names import Names, require_prefix
 from lab.aws.parts import require_lab
 from lab.aws.queue import SqsQueue
+from lab.aws.requests import Requests
 from lab.aws.store import S3Store
 from lab.aws.table import DynamoTable, connect
 from lab.backend import Backend
@@ -50,12 +51,15 @@ def names_here(prefix: str) -> Names:
 def assemble(names: Names) -> Backend:
     address, workplace = f"aws:{names.prefix}", workplace_of(names)
     there = {"region_name": names.region}
-    s3, sqs, listening = clients.s3(**there), clients.sqs(**there), clients.listening_sqs(**there)
-    table = DynamoTable(connect(**there), names.table, S3Bodies(s3, names.bucket))
+    requests = Requests()
+    s3, sqs = requests.watched(clients.s3(**there)), requests.watched(clients.sqs(**there))
+    listening = requests.watched(clients.listening_sqs(**there))
+    table = DynamoTable(requests.watched(connect(**there)), names.table, S3Bodies(s3, names.bucket))
     return Backend(address=address, ledger=Ledger(table, SystemClock()), workplace=workplace,
                    queues={name: SqsQueue(sqs, listening, names.queue(name)) for name in JOB_CLASSES},
                    store=S3Store(s3, names.bucket, Cache(workplace)),
-                   mailbox=SnsMailbox(clients.sns(**there), names.topic_arn, address))
+                   requests=requests,
+                   mailbox=SnsMailbox(requests.watched(clients.sns(**there)), names.topic_arn, address))
 
 
 def workplace_of(names: Names) -> Path:

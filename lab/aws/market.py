@@ -18,6 +18,7 @@ from lab.aws.instances import Instance, instances_of
 from lab.aws.names import Names
 from lab.aws.prices import Region, SpotPrices, prices_of
 from lab.aws.rentable import ORCHESTRATOR, ORCHESTRATOR_DISK_GIB, TYPES
+from lab.aws.requests import Requests
 from lab.aws.table import connect
 from lab.errors import Refused, Unavailable, UserError
 from lab.experiment import Machine
@@ -44,8 +45,8 @@ class AccountMarket:
     """Implements `lab.market.Market`. `look` does what is due, once; `start` does so from now on in a thread."""
 
     def __init__(self, names: Names, prices: Region, *, ec2: Any, dynamodb: Any, cloudwatch: Any, explorer: Any,
-                 now: Callable[[], float] = monotonic) -> None:
-        self._names, self._prices, self._now = names, prices, now
+                 requests: Requests, now: Callable[[], float] = monotonic) -> None:
+        self._names, self._prices, self._requests, self._now = names, prices, requests, now
         self._ec2, self._dynamodb, self._cloudwatch, self._explorer = ec2, dynamodb, cloudwatch, explorer
         self._spot = SpotPrices(ec2, [type for types in TYPES.values() for type in types])
         self._instances: Sequence[Instance] = ()
@@ -97,8 +98,8 @@ class AccountMarket:
     def house(self) -> House:
         orchestrator = f"{self._names.prefix}-orchestrator"
         fixed = self._prices.on_demand(ORCHESTRATOR) + self._aside_usd_h(ORCHESTRATOR_DISK_GIB) + self._stored_usd_h
-        return House(fixed_usd_h=fixed, rented=tuple(self._rented(one) for one in self._instances
-                                                     if one.group != orchestrator))
+        return House(fixed_usd_h=fixed, requests_usd=self._requests.usd(self._prices.requests_usd_million),
+                     rented=tuple(self._rented(one) for one in self._instances if one.group != orchestrator))
 
     def trouble(self) -> tuple[str, ...]:
         said = tuple(one.trouble for one in self._looks if one.trouble)
@@ -133,7 +134,7 @@ class AccountMarket:
         return self._prices.address_usd_h + disk_gib * self._prices.disk_usd_gb_month / HOURS_A_MONTH
 
 
-def open_account(prefix: str) -> AccountMarket:
+def open_account(prefix: str, requests: Requests) -> AccountMarket:
     """Raises UserError, and Unavailable."""
     names = names_here(prefix)
     try:
@@ -142,6 +143,7 @@ def open_account(prefix: str) -> AccountMarket:
         raise UserError(f"aws:{prefix}: {error}") from error
     there = {"region_name": names.region}
     market = AccountMarket(names, prices, ec2=clients.ec2(**there), dynamodb=connect(**there),
-                           cloudwatch=clients.cloudwatch(**there), explorer=clients.cost_explorer(**there))
+                           cloudwatch=clients.cloudwatch(**there),
+                           explorer=requests.watched(clients.cost_explorer(**there)), requests=requests)
     market.start()
     return market

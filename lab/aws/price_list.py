@@ -3,7 +3,7 @@
     python -m lab.aws.price_list us-east-1 eu-central-1
 
 The role or user needs `pricing:GetProducts`. Instances and disks are read; what they do not tell of a new region (the
-address, the ledger, the store) is taken over from the first region of the table, and the source says so.
+address, the ledger, the store, requests) is taken over from the first region of the table, and the source says so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lab.aws.rentable import ORCHESTRATOR, TYPES
 from lab.errors import AetherError, NotFound
 
 LISTED_IN = "us-east-1"  # the list of every region
-SOURCE = "AWS's price list; address, ledger and store as in {}"
+SOURCE = "AWS's price list; address, ledger, store and requests as in {}"
 MACHINE = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}
 DISK = {"volumeApiName": "gp3", "productFamily": "Storage"}
 

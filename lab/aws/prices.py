@@ -34,6 +34,7 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
     disk_usd_gb_month: float
     ledger_usd_gb_month: float
     store_usd_gb_month: float
+    requests_usd_million: dict[str, float]  # by the kinds of `lab.aws.requests`
 
     def on_demand(self, type: str) -> float:
         if not (price := self.instance_usd_h.get(type, 0.0)) > 0:

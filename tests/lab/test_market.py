@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
+from lab.backend import open_backend
 from lab.market import House, Rented, open_market
 
 THREE = tuple(Rented(id=f"i-{n}", usd_h=n / 10, bound_usd_h=n / 3, aside_usd_h=n / 7) for n in (1, 2, 3))
@@ -24,5 +26,5 @@ def test_the_same_machines_in_another_order_cost_the_same_to_the_bit() -> None:
     assert len(bounds) == 1
 
 
-def test_a_lab_on_one_machine_has_no_market() -> None:
-    assert open_market("local:somewhere") is None
+def test_a_lab_on_one_machine_has_no_market(tmp_path: Path) -> None:
+    assert open_market(open_backend(f"local:{tmp_path}", create=True)) is None

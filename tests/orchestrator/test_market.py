@@ -11,6 +11,7 @@ from lab.experiment import Machine
 from lab.market import Rented
 from lab.money import Bill, Entry, Reservation, cost_of
 from lab.settings import parse
+from orchestrator.books import REQUESTS_USD
 from orchestrator.daemon import Daemon
 from support.house import House
 from support.laboratory import CRASH
@@ -134,6 +135,42 @@ def test_the_hour_of_a_daemon_that_died_is_paid_by_what_it_had_run_up(house: Hou
     lease_s = SETTINGS.limits.lease_s + SETTINGS.limits.grace_s
     told, silent = FIXED + 0.01 + SPOT_USD_H, FIXED + 0.01 + IDLE.bound_usd_h
     assert left.amount == pytest.approx(1e6 * (told / 6 + silent * lease_s / 3600), rel=0.02)
+
+
+def test_what_the_daemon_asks_of_the_account_is_paid_with_its_hour(house: House, market: Listed) -> None:
+    market.requests_usd = 0.5  # of before
+    daemon = house.daemon()
+    house.lives(daemon, minutes=30)
+    (held,) = reserved(house, "overhead")
+    assert held.amount == cost_of(3600, FIXED) + 1e6 * REQUESTS_USD
+    market.requests_usd += 0.01
+    house.lives(daemon, minutes=31)
+    (hour,) = entries(house, "overhead")
+    assert hour.amount == pytest.approx(1e6 * (FIXED + 0.01), rel=0.01)
+
+
+def test_an_hour_in_which_more_is_asked_than_it_bears_ends_early(house: House, market: Listed) -> None:
+    market.requests_usd = 0.0
+    daemon = house.daemon()
+    for _ in range(11):
+        house.lives(daemon, minutes=1)
+        market.requests_usd += 0.01
+    house.lives(daemon, minutes=1)
+    (hour,) = entries(house, "overhead")
+    assert hour.amount == pytest.approx(1e6 * (FIXED / 10 + REQUESTS_USD + 0.01), rel=0.02)
+    assert [one.key for one in reserved(house, "overhead")] == ["overhead.1.2"]
+
+
+def test_what_a_daemon_that_died_had_asked_is_paid(house: House, market: Listed) -> None:
+    market.requests_usd = 0.0
+    daemon = house.daemon()
+    house.lives(daemon, minutes=5)
+    market.requests_usd = 0.04
+    house.lives(daemon, minutes=5)
+    market.requests_usd = 0.0  # of the next process
+    house.lives(house.daemon(), minutes=0)
+    (left,) = entries(house, "overhead")
+    assert left.amount == pytest.approx(1e6 * (FIXED / 6 + 0.04), rel=0.02)
 
 
 def test_what_could_not_be_looked_at_is_said_once(

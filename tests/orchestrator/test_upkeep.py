@@ -86,6 +86,17 @@ def test_a_machine_that_is_kept_is_paid_for_as_long_as_it_runs(house: House, mar
     assert booked(house)["rest.1.1"].amount == pytest.approx(1e6 * (FIXED + 0.11 / 2), rel=0.01)
 
 
+def test_what_is_asked_of_the_account_meanwhile_is_paid_with_the_hour(house: House, market: Listed) -> None:
+    market.requests_usd = 2.0  # of before
+    one = upkeep(house, market)
+    rests(house, one, minutes=30)
+    market.requests_usd += 0.01
+    rests(house, one, minutes=60)
+    one.end()
+    assert [entry.amount for entry in booked(house).values()] == [
+        pytest.approx(1e6 * cost, rel=0.01) for cost in (FIXED + 0.01, FIXED / 2)]
+
+
 def test_two_processes_and_one_that_was_started_afresh_pay_an_hour_once(house: House, market: Listed) -> None:
     first, second = upkeep(house, market), upkeep(house, market)
     rest = Rest(house.backend.ledger)

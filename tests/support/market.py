@@ -22,6 +22,7 @@ class Listed:
     bound: float | None = BOUND
     asked: list[float] = field(default_factory=list)
     answer: Bill | None = None
+    requests_usd: float | None = None
 
     def bound_usd_h(self, job_class: str) -> float:
         if self.bound is None:
@@ -32,7 +33,7 @@ class Listed:
         return self.known.get(machine.id)
 
     def house(self) -> House:
-        return House(fixed_usd_h=FIXED, rented=self.rented)
+        return House(fixed_usd_h=FIXED, rented=self.rented, requests_usd=self.requests_usd)
 
     def trouble(self) -> tuple[str, ...]:
         return self.troubles

@@ -12,6 +12,7 @@ from lab.aws import bill, clients
 from lab.aws.market import INSTANCES_EVERY_S, AccountMarket, open_account
 from lab.aws.names import Names
 from lab.aws.prices import prices_of
+from lab.aws.requests import Requests
 from lab.errors import UserError
 from lab.experiment import Machine
 from lab.money import Bill
@@ -36,7 +37,8 @@ class Clock:
 
 def market_of(client: Any, clock: Clock) -> AccountMarket:
     ec2, dynamodb, cloudwatch, explorer = (client(service) for service in SERVICES)
-    return AccountMarket(NAMES, PRICES, ec2=ec2, dynamodb=dynamodb, cloudwatch=cloudwatch, explorer=explorer, now=clock)
+    return AccountMarket(NAMES, PRICES, ec2=ec2, dynamodb=dynamodb, cloudwatch=cloudwatch, explorer=explorer,
+                         requests=Requests(), now=clock)
 
 
 def tagged(machines: Machines, ids: list[str], lab: str = "lab") -> None:
@@ -207,4 +209,4 @@ def test_a_region_whose_prices_nobody_knows_is_refused_at_the_start(
     for name, value in {**Account(moto_server).environment(), "AWS_REGION": "eu-north-1"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"aws:lab: no prices of eu-north-1 are known.*price_list eu-north-1"):
-        open_account("lab")
+        open_account("lab", Requests())
