@@ -8,11 +8,13 @@ for a person's mistake, 1 for ours, 130 for Ctrl-C. An error is one line that na
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated, NamedTuple
 
 import typer
@@ -63,6 +65,7 @@ def main() -> None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; gives the exit code."""
     arguments, debug = _without_debug(arguments)
+    interrupts = _heard_interrupts()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")  # of packages on each other
     try:
         app = build(next((word for word in arguments if not word.startswith("-")), ""))
@@ -75,9 +78,30 @@ def run_command(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:
+        if interrupts:  # ffmpeg heard it too, and what it left undone is no fault to speak of
+            return INTERRUPTED
         if debug:
             raise
         return _tell(error)
+
+
+def _heard_interrupts() -> list[int]:
+    """Grows with each Ctrl-C, which raises KeyboardInterrupt as ever. Python prints one that was raised where nothing
+    can hear it, such as in a library's call back; that would be noise."""
+    heard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        signal.default_int_handler(number, frame)
+
+    def lost(of: sys.UnraisableHookArgs) -> None:
+        if not isinstance(of.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(of)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has it ignored
+        signal.signal(signal.SIGINT, hear)
+        sys.unraisablehook = lost
+    return heard
 
 
 def build(asked: str) -> typer.Typer:

@@ -62,7 +62,7 @@ def encode(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str])
 
 
 @contextmanager
-def _running(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> Iterator[IO[bytes]]:
+def _running(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str]) -> Iterator[_Output]:
     """ffmpeg at work, fed by a thread. Leaving the block waits for it, and raises what went wrong."""
     with tempfile.TemporaryFile() as log:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y",
@@ -71,11 +71,13 @@ def _running(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str
                                    env={**os.environ, "SVT_LOG": "1"})
         assert process.stdin is not None
         assert process.stdout is not None
-        feeder = _Feeder(frames, process.stdin)
+        feeder, output = _Feeder(frames, process.stdin), _Output(process.stdout)
         feeder.start()
         try:
             with suppress(av.error.FFmpegError):  # half a stream: ffmpeg's exit says why, below
-                yield process.stdout
+                yield output
+            if output.error is not None:
+                raise output.error
             process.stdout.read()
             feeder.join()
             process.wait()
@@ -88,6 +90,24 @@ def _running(frames: Iterable[Frame], layout: VideoInfo, arguments: Sequence[str
             raise feeder.error
         if process.returncode != 0:
             raise EncoderFailed(_words(log) or f"ffmpeg ended with code {process.returncode} and no word")
+
+
+class _Output:
+    """What ffmpeg writes, as PyAV reads it: an error that leaves `read` is lost there, and Ctrl-C is one. After it
+    there is nothing more to read, however often it is tried."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self.error: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        if self.error is not None:
+            return b""
+        try:
+            return self._pipe.read(size)
+        except BaseException as error:  # raised again where it can be heard
+            self.error = error
+            return b""
 
 
 class _Feeder(Thread):
