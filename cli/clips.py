@@ -27,27 +27,38 @@ if TYPE_CHECKING:
 
 Role = Literal["train", "score", "confirm"]
 RoleOption = Annotated[Role, typer.Option("--role", help="train, score or confirm (no designer sees its numbers).")]
-NameOption = Annotated[str, typer.Option("--name", help="Its name here; the file's own where left out.")]
+NameOption = Annotated[str, typer.Option("--name", help="The one clip's name here; the file's own where left out.")]
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
-def add(file: Annotated[Path, typer.Argument(help="A video file.")], role: RoleOption = "score",
-        name: NameOption = "", backend: BackendOption = DEFAULT_BACKEND, json: JsonOption = False) -> None:
+def add(files: Annotated[list[Path], typer.Argument(help="Video files.", metavar="FILE...")],
+        role: RoleOption = "score", name: NameOption = "", backend: BackendOption = DEFAULT_BACKEND,
+        json: JsonOption = False) -> None:
     """Add footage. Experiments proposed from now on use it."""
+    if name and len(files) > 1:
+        raise UserError(f"--name names one clip, and {len(files)} files were given; add them one by one")
     with made_for(backend) as lab:
-        gone = [clip for clip in clipset.load(lab.store).clips if not lab.store.has(clip.hash)]
-        clip = _stored(lab, lab_track(lab), file, role, name)
-        mended = next((known for known in gone if known.hash == clip.hash), None)
-        if mended is None:
-            clipset.change(lab.store, partial(clipset.with_clip, clip=clip))
+        track = lab_track(lab)
+        for file in files:
+            _require_file(file)
+        clips = [_added(lab, track, file, role, name, json) for file in files]
     if json:
-        emit(mended or clip)
-    elif mended is not None:
-        console().print(f"{mended.name} ({mended.role}) has its file again", markup=False)
-    else:
-        console().print(f"added {clip.name} as {role}: {_described(clip)}", markup=False)
+        emit(clips)
+
+
+def _added(lab: Backend, track: Track, file: Path, role: Role, name: str, quiet: bool) -> Clip:
+    """One file; without `quiet` what became of it is said."""
+    gone = [clip for clip in clipset.load(lab.store).clips if not lab.store.has(clip.hash)]
+    clip = _stored(lab, track, file, role, name)
+    mended = next((known for known in gone if known.hash == clip.hash), None)
+    if mended is None:
+        clipset.change(lab.store, partial(clipset.with_clip, clip=clip))
+    if not quiet:
+        console().print(f"{mended.name} ({mended.role}) has its file again" if mended is not None else
+                        f"added {clip.name} as {role}: {_described(clip)}", markup=False)
+    return mended or clip
 
 
 @app.command("list")
@@ -77,6 +88,7 @@ def import_clips(backend: Backend, track: Track, files: Sequence[tuple[Path, Rol
     there in that role already changes nothing. Raises UserError for one that is there in another role."""
     added: list[str] = []
     for file, role in files:
+        _require_file(file)
         clip = _stored(backend, track, file, role, "")
         before = clipset.load(backend.store)
         if clipset.change(backend.store, partial(_with_new, clip=clip)) != before:
@@ -107,7 +119,6 @@ def _with_new(clips: Dataset, clip: Clip) -> Dataset:
 
 def _stored(lab: Backend, track: Track, file: Path, role: Role, name: str) -> Clip:
     """The file in the store. One that is a clip already is not read as video again."""
-    _require_file(file)
     with file.open("rb") as opened:
         hash = file_digest(opened, "sha256").hexdigest()
     facts = next((clip.facts for clip in clipset.load(lab.store).clips if clip.hash == hash), None)

@@ -39,6 +39,15 @@ def test_a_video_is_added_with_its_facts_in_the_role_asked_for(here: Path, said:
     assert "96×64" in said("clips", "list")
 
 
+def test_several_files_are_added_at_once_or_none_of_them(here: Path, said: Said) -> None:
+    other = synthetic(here.with_name("other.mkv"), "yuv420p", "64x48")
+    for words in ((str(here), "missing.mkv"), (str(here), str(other), "--name", "one")):
+        said("clips", "add", *words, code=2)
+    assert not here.with_name("lab").exists()
+    said("clips", "add", str(here), str(other))
+    assert [clip["name"] for clip in listed(said)] == ["my-film", "other"]
+
+
 def test_a_mistake_leaves_no_laboratory_behind(here: Path, said: Said) -> None:
     Path("notes.txt").write_text("no video")
     for words in (["notes.txt"], ["gone.mp4"], [str(here), "--name", "../a"]):
