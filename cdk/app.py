@@ -1,4 +1,5 @@
-"""The laboratory's account: `npx cdk deploy --all -c email=… -c monthlyBudget=…`. Six stacks, each in its own file.
+"""The laboratory's account: `npx cdk deploy --all -c email=… -c monthlyBudget=…`. Six stacks, each in its own file,
+and with `-c bakedAmi=true` a seventh.
 
 No look-ups: what is deployed depends on this folder and the settings alone, and can be read (`cdk synth`) without any
 credentials. Each synthesis is checked by cdk-nag's AwsSolutions; what it finds is mended, or acknowledged where it
@@ -13,6 +14,7 @@ import aws_cdk
 from cdk_nag import AwsSolutionsChecks
 
 from cdk.data import Data
+from cdk.images import Images
 from cdk.lab import Lab
 from cdk.logs import keep_a_month
 from cdk.network import Network
@@ -31,16 +33,19 @@ def build(app: aws_cdk.App, settings: Settings) -> list[aws_cdk.Stack]:
     data = Data(app, f"{settings.prefix}-data", settings, names)
     lab = Lab(app, f"{settings.prefix}-lab", settings, names, network)
     workers = Workers(app, f"{settings.prefix}-workers", settings, names, network, lab)
+    images = [Images(app, f"{settings.prefix}-images", settings, names, network)] if settings.baked_ami else []
     reporting = Reporting(app, f"{settings.prefix}-reporting", settings, names, lab)
     site = Site(app, f"{settings.prefix}-site", names)
     for stack in (lab, workers, reporting):
         stack.add_dependency(data)
     reporting.add_dependency(site)
+    for stack in images:
+        workers.add_dependency(stack)
     for stack in (network, data, site):
         keep_a_month(stack, settings.prefix)
     aws_cdk.Tags.of(app).add("aether:lab", settings.prefix)
     aws_cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    return [network, data, lab, workers, site, reporting]
+    return [network, data, lab, *images, workers, site, reporting]
 
 
 def main() -> None:

@@ -24,12 +24,16 @@ CODE = ("aether_kit", "agents", "cli", "gpu_workers", "lab", "orchestrator", "re
         "LICENSE", "NOTICE", "pyproject.toml")
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
 DEEP_LEARNING = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+# Of each job class: the locked set, the image, and the disk.
+SET = {"cpu": "core", "gpu": "learned"}
+IMAGE = {"cpu": UBUNTU.format("amd64"), "gpu": DEEP_LEARNING}
+VOLUME_GIB = {"cpu": 40, "gpu": 150}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """`command` is what `aether` is asked to do; `set` the requirements that it needs; `image` a public parameter;
-    `told` a line NAME=value of its environment, whose value needs no quotes."""
+    """`command` is what `aether` is asked to do; `set` the requirements that it needs; `image` a parameter that
+    names it; `told` a line NAME=value of its environment, whose value needs no quotes."""
 
     role: str
     command: str
@@ -40,14 +44,18 @@ class Kind:
     told: str = ""
 
 
+def code_of(scope: Construct) -> aws_s3_assets.Asset:
+    return aws_s3_assets.Asset(scope, "Code", path=str(ROOT), ignore_mode=IgnoreMode.GIT,
+                               exclude=["/*", *(f"!/{one}" for one in CODE), "__pycache__", "*.pyc"])
+
+
 class Machine(Construct):
     def __init__(self, scope: Construct, id: str, kind: Kind, names: Names, closed: aws_ec2.ISecurityGroup,
                  own: Sequence[aws_iam.PolicyStatement]) -> None:
         super().__init__(scope, id)
         self.group_name = names.group(kind.role)
         log_group = f"/aether/{names.prefix}/{kind.role}"
-        code = aws_s3_assets.Asset(self, "Code", path=str(ROOT), ignore_mode=IgnoreMode.GIT,
-                                   exclude=["/*", *(f"!/{one}" for one in CODE), "__pycache__", "*.pyc"])
+        code = code_of(self)
         aws_logs.LogGroup(self, "Logs", log_group_name=log_group, retention=aws_logs.RetentionDays.ONE_MONTH,
                           removal_policy=RemovalPolicy.DESTROY)
         self.role = aws_iam.Role(self, "Role", assumed_by=aws_iam.ServicePrincipal("ec2.amazonaws.com"),

@@ -18,6 +18,7 @@ PREFIXES = ("objects", "pointers", "bodies")  # of the store's bucket: all that 
 
 FLEET_TAG = "aether:fleet"  # of the instances that the guard may end
 GEOGRAPHIES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")  # with which an inference profile's id begins
+TOOLS = "ec2imagebuilder*"  # the buckets from which AWS brings what runs a build
 PAGE = "index.html"  # as `lab.aws.site`, which needs boto3; a test holds the two equal
 
 # Why a resource ends in a star, by its service: what cdk-nag asks to be told.
@@ -28,9 +29,11 @@ WILD = {
     "ec2": "Instances have no names; the condition on the tag of the lab's fleets is what bounds it.",
     "bedrock": "An inference profile sends a request to a region of its own choice; the model is whole, and the "
                "condition lets it be asked through that profile alone.",
-    "*": "Requests that take no resource: Session Manager's, which open a channel for the instance that calls and no "
-         "other, and those of the guard and of the orchestrator that only look: at instances, prices, the bill.",
+    "imagebuilder": "AWS numbers the builds of a component; its name is whole.",
+    "*": "Requests that take no resource: Systems Manager's, which concern the instance that calls or AWS's own "
+         "documents, and those of the guard and of the orchestrator that only look: at instances, prices, the bill.",
 }
+TOLD = {TOOLS: "AWS's own buckets, one a region and tool; nothing of the account is in them."}  # of single resources
 
 
 def of_ledger(names: Names) -> list[aws_iam.PolicyStatement]:
@@ -122,6 +125,20 @@ def to_let_go(names: Names) -> list[aws_iam.PolicyStatement]:
             _may(["autoscaling:CompleteLifecycleAction"], _groups(names))]
 
 
+def to_be_baked(log_group: str, component: str) -> list[aws_iam.PolicyStatement]:
+    """Beside what Session Manager needs: as AWS's own policies for its agent and for Image Builder have it, without
+    the account's parameters and what only other builds need."""
+    return [_may(["ec2messages:AcknowledgeMessage", "ec2messages:DeleteMessage", "ec2messages:FailMessage",
+                  "ec2messages:GetEndpoint", "ec2messages:GetMessages", "ec2messages:SendReply",
+                  "ssm:DescribeAssociation", "ssm:DescribeDocument", "ssm:GetDeployablePatchSnapshotForInstance",
+                  "ssm:GetDocument", "ssm:GetManifest", "ssm:ListAssociations", "ssm:ListInstanceAssociations",
+                  "ssm:PutComplianceItems", "ssm:PutConfigurePackageResult", "ssm:PutInventory",
+                  "ssm:UpdateAssociationStatus", "ssm:UpdateInstanceAssociationStatus"], ["*"]),
+            _may(["imagebuilder:GetComponent"], [_arn("imagebuilder", f"component/{component}/*")]),
+            _may(["s3:GetObject"], [f"arn:{Aws.PARTITION}:s3:::{TOOLS}"]),
+            _may(["logs:CreateLogGroup"], [_arn("logs", f"log-group:{log_group}")])]
+
+
 def to_call(functions: Sequence[str]) -> list[aws_iam.PolicyStatement]:
     return [_may(["lambda:InvokeFunction"], list(functions))]
 
@@ -162,7 +179,12 @@ def _may(actions: list[str], resources: list[str]) -> aws_iam.PolicyStatement:
 def wild(statements: Iterable[aws_iam.PolicyStatement]) -> dict[str, str]:
     """The findings IAM5 of these statements, as cdk-nag spells them, with the reason of each."""
     found = [resource for statement in statements for resource in statement.resources if "*" in resource]
-    return {f"IAM5[Resource::{_shown(one)}]": WILD[one.split(":")[2] if ":" in one else one] for one in found}
+    return {f"IAM5[Resource::{_shown(one)}]": _why(one) for one in found}
+
+
+def _why(resource: str) -> str:
+    name = resource.split(":")[-1]
+    return TOLD[name] if name in TOLD else WILD[resource.split(":")[2] if ":" in resource else resource]
 
 
 def _shown(arn: str) -> str:

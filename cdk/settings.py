@@ -18,7 +18,7 @@ SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # also what a shell and syste
 MODEL = re.compile(r"[a-z0-9-]+\.[A-Za-z0-9.:_-]+")
 KEYS = {"email": "email", "monthlyBudget": "monthly_budget_usd", "prefix": "prefix", "disposable": "disposable",
         "cpuMax": "cpu_max", "gpuMax": "gpu_max", "zones": "zones", "llmSecret": "llm_secret",
-        "bedrockModel": "bedrock_models"}
+        "bedrockModel": "bedrock_models", "bakedAmi": "baked_ami"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Settings:
     zones: int = 3  # availability zones; more have more spot capacity, and some regions have only two
     llm_secret: str = ""  # name of a secret of the person's, which the orchestrator alone may read
     bedrock_models: tuple[str, ...] = ()  # ids of models or inference profiles, which the orchestrator alone may ask
+
+    baked_ami: bool = False  # fleets start from an image of their own, which a person has built (cdk/images.py)
 
     def __post_init__(self) -> None:
         require_prefix(self.prefix)

@@ -1,7 +1,10 @@
-"""The script by which an instance starts: settings as shell variables, then install.sh and boot.sh, as user data."""
+"""The scripts by which an instance starts and an image is built: settings as shell variables, then install.sh and
+boot.sh as user data, or bake.sh as a component of Image Builder.
+"""
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +13,27 @@ HERE = Path(__file__).parent
 LOCK = HERE.parents[1] / "requirements" / "core.txt"
 FIRST = ("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3")  # boto3 and what it needs
 USER_DATA_BYTES = 16_384  # EC2 takes no more
+COMPONENT_CHARACTERS = 16_000  # nor does Image Builder
 
 
 def user_data(settings: Mapping[str, str]) -> str:
+    return _script(settings, "boot.sh")
+
+
+def component(settings: Mapping[str, str]) -> str:
+    """A document of one step. The script is one quoted scalar: as a block each of its lines would be indented, and the
+    document too long."""
+    script = json.dumps(_script(settings, "bake.sh"))
+    return ("name: bake\nschemaVersion: 1.0\nphases:\n  - name: build\n    steps:\n      - name: bake\n"
+            f"        action: ExecuteBash\n        inputs:\n          commands:\n            - {script}\n")
+
+
+def _script(settings: Mapping[str, str], last: str) -> str:
     """Values are quoted for the shell; CDK's own tokens in them become plain names."""
     lines = [f"readonly {name}={shlex.quote(value)}" for name, value in settings.items()]
-    helper, install, script = ((HERE / name).read_text() for name in ("instance.py", "install.sh", "boot.sh"))
+    helper, install, end = ((HERE / name).read_text() for name in ("instance.py", "install.sh", last))
     return "\n".join(["#!/usr/bin/env bash", *lines, _text("FIRST", first_lock()), _text("HELPER", helper), install,
-                      script])
+                      end])
 
 
 def _text(name: str, text: str) -> str:

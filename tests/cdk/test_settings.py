@@ -39,6 +39,7 @@ def test_keys_of_cdk_itself_are_none_of_ours() -> None:
     ({"disposable": "yes"}, "disposable=yes is neither true nor false"),
     ({"gpuMax": "1000"}, "gpuMax=1000 is no size of a fleet"),
     ({"zones": "1"}, "zones=1 is not 2 to 6"),
+    ({"bakedAmi": "use"}, "bakedAmi=use is neither true nor false"),
     ({"llmSecret": "arn:aws:secretsmanager:eu-west-1:1:secret:x"}, "llmSecret='arn:.*' is no name of a secret"),
     ({"llmSecret": "a b"}, "llmSecret='a b' is no name of a secret"),
     ({"llmSecret": "x\nAETHER_X=1"}, r"llmSecret='x\\nAETHER_X=1' is no name"),

@@ -21,7 +21,7 @@ from support.servers import unavailable
 ROOT = Path(__file__).resolve().parents[2]
 CHOSEN = {"email": "a@example.com", "monthlyBudget": "500"}
 SECRET, MODEL, PROFILE = "mine/llm-key", "anthropic.claude-test-v1:0", "eu.amazon.nova-test-v1:0"
-ALL = {"llmSecret": SECRET, "bedrockModel": f"{MODEL},{PROFILE}"}
+ALL = {"llmSecret": SECRET, "bedrockModel": f"{MODEL},{PROFILE}", "bakedAmi": "true"}
 
 
 def synthesise(out: Path, chosen: dict[str, str]) -> subprocess.CompletedProcess[str]:
