@@ -17,14 +17,8 @@ from cdk.machine import IMAGE, SET, VOLUME_GIB, code_of
 from cdk.network import Network
 from cdk.settings import Settings
 from lab.aws.names import Names
-from lab.experiment import JOB_CLASSES
 
 BUILT_ON = ("m6i.xlarge", "m5.xlarge")  # also for GPUs: nothing of it needs one, and a new account may have none
-
-
-def baked(settings: Settings) -> list[str]:
-    """The job classes whose machines start from an image of their own: none that may have no machine."""
-    return [one for one in JOB_CLASSES if settings.baked_ami and settings.maximum(one)]
 
 
 def parameter(names: Names, job_class: str) -> str:
@@ -35,7 +29,7 @@ def parameter(names: Names, job_class: str) -> str:
 class Images(Stack):
     def __init__(self, scope: Construct, id: str, settings: Settings, names: Names, network: Network) -> None:
         super().__init__(scope, id, description="Aether: images of the fleets' own")
-        for one in baked(settings):
+        for one in settings.baked:
             arn = Image(self, one.title(), names, one, network).pipeline.attr_arn
             CfnOutput(self, f"Bake{one.title()}",
                       value=f"aws imagebuilder start-image-pipeline-execution --image-pipeline-arn {arn}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from lab.aws.names import require_prefix
 from lab.errors import UserError
+from lab.experiment import JOB_CLASSES
 
 MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # also what a shell and systemd read without quotes
@@ -57,6 +58,11 @@ class Settings:
 
     def maximum(self, job_class: str) -> int:
         return {"cpu": self.cpu_max, "gpu": self.gpu_max}[job_class]
+
+    @property
+    def baked(self) -> tuple[str, ...]:
+        """The job classes whose machines start from an image of their own: none that may have no machine."""
+        return tuple(one for one in JOB_CLASSES if self.baked_ami and self.maximum(one))
 
 
 def from_context(context: Mapping[str, Any]) -> Settings:

@@ -7,7 +7,7 @@ from constructs import Construct
 
 from cdk import powers
 from cdk.fleet import IDLE_MINUTES, Fleet
-from cdk.images import baked, parameter
+from cdk.images import parameter
 from cdk.lab import Lab
 from cdk.machine import IMAGE, SET, VOLUME_GIB, Kind, Machine
 from cdk.network import Network
@@ -21,7 +21,7 @@ class Workers(Stack):
     def __init__(self, scope: Construct, id: str, settings: Settings, names: Names, network: Network, lab: Lab) -> None:
         super().__init__(scope, id, description="Aether: spot fleets of workers")
         for one in JOB_CLASSES:
-            image = parameter(names, one) if one in baked(settings) else IMAGE[one]
+            image = parameter(names, one) if one in settings.baked else IMAGE[one]
             kind = Kind(role=one, set=SET[one], image=image, volume_gib=VOLUME_GIB[one], restart="on-failure",
                         command=f"work --backend aws:{names.prefix} --job-class {one} --idle-minutes {IDLE_MINUTES}")
             machine = Machine(self, one.title(), kind, names, network.closed,

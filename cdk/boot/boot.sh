@@ -24,6 +24,9 @@ if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then  # the orch
     swapon /swapfile
     echo "/swapfile none swap sw 0 0" >>/etc/fstab
 fi
+if [[ $ROLE != orchestrator ]]; then  # it lives for hours, and nothing may run beside what it measures
+    systemctl disable --now apt-daily.timer apt-daily-upgrade.timer || said "no timer of apt was stopped"
+fi
 again packages
 own_python
 printf '%s\n' "$HELPER" >/opt/boot/instance.py

@@ -61,14 +61,18 @@ def follow() -> None:
     while True:
         try:
             send_logs(client, LOGS, me, sent)
-        except Exception as error:  # also a network that is gone for an hour; what was not sent is sent then
+            remember(sent)
+        except Exception as error:  # also a network that is gone for an hour, or a full disk; what was not sent is then
             print(error, flush=True)
-        remember(sent)
         time.sleep(PAUSE_S)
 
 
 def already_sent(told: Path = SENT) -> dict[Path, int]:
-    return {Path(name): size for name, size in json.loads(told.read_text()).items()} if told.exists() else {}
+    """Nothing where the file is not whole, after a loss of power."""
+    try:
+        return {Path(name): size for name, size in json.loads(told.read_text()).items()}
+    except (OSError, ValueError):
+        return {}
 
 
 def remember(sent: dict[Path, int], told: Path = SENT) -> None:

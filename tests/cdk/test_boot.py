@@ -137,6 +137,15 @@ def test_a_restart_of_the_logs_goes_on_where_they_were(tmp_path: Path) -> None:
     instance.remember({log: 7}, told)
     instance.remember({log: 9}, told)
     assert instance.already_sent(told) == {log: 9}
+    told.write_text("")
+    assert instance.already_sent(told) == {}
+
+
+def test_nothing_of_the_machines_own_runs_beside_an_experiment() -> None:
+    """But on the orchestrator, which lives for months."""
+    timers = "systemctl disable --now apt-daily.timer apt-daily-upgrade.timer"
+    assert SCRIPT.partition(timers)[0].splitlines()[-2].startswith("if [[ $ROLE != orchestrator ]]; then")
+    assert SCRIPT.index(timers) < SCRIPT.index("\nagain packages\n")
 
 
 def test_all_that_runs_after_a_boot_runs_after_a_restart_too() -> None:

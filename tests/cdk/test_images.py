@@ -14,7 +14,6 @@ import yaml
 
 from cdk.boot import COMPONENT_CHARACTERS
 from lab.aws.rentable import TYPES
-from support.templates import CHOSEN, synthesise
 from tests.cdk.test_templates import lint, resources
 
 pytestmark = pytest.mark.ci
@@ -111,15 +110,6 @@ def test_what_image_builder_is_told_is_a_document_that_it_takes(templates_of_all
         found = subprocess.run([str(checker), "--exclude=SC2034", str(tmp_path / "bake.sh")], capture_output=True,
                                text=True)
         assert found.stdout == ""
-
-
-def test_a_fleet_that_may_have_no_machine_needs_no_image(tmp_path: Path) -> None:
-    ended = synthesise(tmp_path / "out", CHOSEN | {"bakedAmi": "true", "gpuMax": "0"})
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    told = {name: (tmp_path / "out" / f"aether-{name}.template.json").read_text() for name in ("images", "workers")}
-    assert "BakeCpu" in told["images"]
-    assert "BakeGpu" not in told["images"]
-    assert "/imagebuilder/aether/gpu" not in told["workers"]
 
 
 def test_cfn_lint_finds_nothing_in_what_a_deploy_may_ask_for(assembly_of_all: Path) -> None:

@@ -25,6 +25,12 @@ def test_several_models_are_told_with_commas_and_none_by_default() -> None:
     assert (from_context(GIVEN).llm_secret, from_context(GIVEN).bedrock_models) == ("", ())
 
 
+def test_images_are_for_fleets_that_may_have_machines_and_off_by_default() -> None:
+    assert from_context(GIVEN).baked == ()
+    assert from_context({**GIVEN, "bakedAmi": "true"}).baked == ("cpu", "gpu")
+    assert from_context({**GIVEN, "bakedAmi": True, "gpuMax": "0"}).baked == ("cpu",)
+
+
 def test_keys_of_cdk_itself_are_none_of_ours() -> None:
     own = {"@aws-cdk/aws-iam:minimizePolicies": True, "aws:cdk:enable-path-metadata": True}
     assert from_context({**GIVEN, **own}) == from_context(GIVEN)
