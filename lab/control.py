@@ -118,7 +118,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
     """A heartbeat: the counter `n`, and what the sender wants known. Set, not added, so a repeat changes nothing. Of a
-    daemon, `used_s` is how long its run has lasted, and `progress` what it has used of the hour that is paid."""
+    daemon, `used_s` is how long its run has lasted, and `progress` what it has used of the hour that is paid.
+    Of a worker on an account, `requests` are what it has asked of AWS, by kind, since the last heartbeat of its attempt
+    before this one: what an attempt leaves untold goes to the next."""
 
     fence: int
     n: int
@@ -126,6 +128,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0  # wall clock of a daemon, for people
     phase: str = ""
     progress: dict[str, Any] = {}
+    requests: dict[str, float] = {}
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ A lab on one machine has no market; there the settings say what an hour costs (`
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import fsum
 from typing import Protocol
 
@@ -56,6 +56,10 @@ class Market(Protocol):
 
     def usd_h(self, machine: Machine) -> float | None:
         """What an hour of this very machine costs now; None where nobody knows."""
+        ...
+
+    def requests_usd(self, counted: Mapping[str, float]) -> float:
+        """What requests cost that a worker has counted, by their kinds."""
         ...
 
     def house(self) -> House: ...

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from lab.clock import Clock, month_key
+from lab.control import Beat
 from lab.errors import OverBudget, Refused, Stale
 from lab.experiment import Attempt, Experiment
 from lab.ledger import Ledger
@@ -24,7 +25,7 @@ from orchestrator.meter import Meter
 from orchestrator.view import View
 
 HOUR_S, DAY_S = 3600.0, 86400.0
-REQUESTS_USD = 0.05  # that an hour bears of the daemon's own requests; one in which they are more ends early
+REQUESTS_USD = 0.05  # that an hour of the house, or an attempt, bears of requests to the account
 LIVED_S = 600.0  # before the account's bill is asked for: a daemon that keeps dying would pay for each asking
 
 log = structlog.get_logger("books")
@@ -69,7 +70,7 @@ class Books:
     def reserve(self, experiment: Experiment, view: View, settings: Settings) -> bool:
         """Take the upper bound of the next attempt; false if it does not fit."""
         price, terms = self._bound_usd_h(experiment.spec.job_class, settings), settings.limits.terms()
-        amount = cost_of(upper_bound_s(view.track, experiment, terms), price)
+        amount = cost_of(upper_bound_s(view.track, experiment, terms), price) + self._bears()
         try:
             self._ledger.reserve(experiment.id, amount, self._opened(view, settings), price_usd_h=price, terms=terms,
                                  epoch=self._epoch, op_id=f"reserve.{experiment.id}.{experiment.reservations + 1}")
@@ -91,7 +92,8 @@ class Books:
                 beat = self._ledger.beat_of(id, attempt.fence)
                 seconds = used_s(attempt, id in view.cancelled, beat.used_s if beat else 0.0, settings)
                 price = self._usd_h(attempt, reservation)
-                self._settle(view, key, cost_of(seconds, price), seconds, price)
+                amount = cost_of(seconds, price) + self._of_requests(beat)
+                self._settle(view, key, amount, seconds, price)
             elif reservation.experiment in view.ended:
                 self._settle(view, key, 0, 0.0)
 
@@ -116,6 +118,17 @@ class Books:
         known = self._market.usd_h(attempt.machine) if self._market is not None and attempt.machine else None
         return known or reservation.price_usd_h
 
+    def _of_requests(self, beat: Beat | None) -> Microusd:
+        """As the worker has counted them; what they cost is not its word."""
+        if self._market is None or beat is None:
+            return 0
+        return to_micro(self._market.requests_usd(beat.requests))
+
+    def _bears(self) -> Microusd:
+        """What is reserved for requests, where they are paid for."""
+        paid = self._market is not None and self._market.house().requests_usd is not None
+        return to_micro(REQUESTS_USD) if paid else 0
+
     # ------------------------------------------------------------------ the house itself
 
     def pay_overhead(self, view: View, settings: Settings) -> None:
@@ -129,7 +142,7 @@ class Books:
             if self._hour.lasts(now, house):
                 return
         self.settle_overhead(view)
-        bears = to_micro(REQUESTS_USD) if house.requests_usd is not None else 0
+        bears = self._bears()
         key, bound = f"overhead.{self._epoch}.{self._hours + 1}", house.bound_usd_h
         self._settle_left_open(view, settings, key)
         try:

@@ -6,7 +6,7 @@ be asked, the last answers stay, and `trouble` says so; before the first, the ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic
@@ -18,7 +18,7 @@ from lab.aws.instances import Instance, instances_of
 from lab.aws.names import Names
 from lab.aws.prices import Region, SpotPrices, prices_of
 from lab.aws.rentable import ORCHESTRATOR, ORCHESTRATOR_DISK_GIB, TYPES
-from lab.aws.requests import Requests
+from lab.aws.requests import Requests, cost_usd
 from lab.aws.table import connect
 from lab.errors import Refused, Unavailable, UserError
 from lab.experiment import Machine
@@ -95,10 +95,13 @@ class AccountMarket:
         spot = self._spot.usd_h(machine.type, machine.zone) if machine.spot else None
         return spot if spot is not None else self._prices.instance_usd_h.get(machine.type)
 
+    def requests_usd(self, counted: Mapping[str, float]) -> float:
+        return cost_usd(counted, self._prices.requests_usd_million)
+
     def house(self) -> House:
         orchestrator = f"{self._names.prefix}-orchestrator"
         fixed = self._prices.on_demand(ORCHESTRATOR) + self._aside_usd_h(ORCHESTRATOR_DISK_GIB) + self._stored_usd_h
-        return House(fixed_usd_h=fixed, requests_usd=self._requests.usd(self._prices.requests_usd_million),
+        return House(fixed_usd_h=fixed, requests_usd=self.requests_usd(self._requests.count()),
                      rented=tuple(self._rented(one) for one in self._instances if one.group != orchestrator))
 
     def trouble(self) -> tuple[str, ...]:

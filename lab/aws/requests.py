@@ -18,7 +18,7 @@ C = TypeVar("C")
 
 
 class Requests:
-    """May be shared by threads. Kinds are those of `lab.aws.prices.Region.requests_usd_million`."""
+    """May be shared by threads."""
 
     def __init__(self) -> None:
         self._lock, self._count = Lock(), dict[str, float]()
@@ -30,9 +30,10 @@ class Requests:
         events.register("after-call", self._see)
         return client
 
-    def usd(self, usd_million: Mapping[str, float]) -> float:
+    def count(self) -> dict[str, float]:
+        """By the kinds of `lab.aws.prices.Region.requests_usd_million`, so far."""
         with self._lock:
-            return sum(count * usd_million[kind] for kind, count in self._count.items()) / MILLION
+            return dict(self._count)
 
     def _see(self, model: Any, parsed: Mapping[str, Any], **_: Any) -> None:
         kind = _kind(model)
@@ -41,6 +42,12 @@ class Requests:
         units = _units(parsed) if kind.startswith("ledger") else 1.0 + _retries(parsed)
         with self._lock:
             self._count[kind] = self._count.get(kind, 0.0) + units
+
+
+def cost_usd(counted: Mapping[str, float], usd_million: Mapping[str, float]) -> float:
+    """A kind without a price, as a worker of another version may tell of, counts as the dearest."""
+    dearest = max(usd_million.values())
+    return sum(max(count, 0.0) * usd_million.get(kind, dearest) for kind, count in counted.items()) / MILLION
 
 
 def _asking_for_units(params: Mapping[str, Any], model: Any, **_: Any) -> dict[str, Any] | None:

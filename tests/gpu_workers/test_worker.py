@@ -10,6 +10,7 @@ import pytest
 from gpu_workers.main import LAST_STEPS_S
 from gpu_workers.phase import PhaseRequest
 from gpu_workers.worker import LISTEN_S
+from lab.aws.requests import Requests
 from lab.backend import Message
 from lab.errors import NotFound, Stale, Unavailable
 from lab.experiment import Terms
@@ -259,3 +260,39 @@ def test_a_stale_worker_cannot_finish(bench: Bench) -> None:
     bench.lab.release(id, fence, "lost")
     with pytest.raises(Stale):
         bench.lab.finish(id, fence)
+
+
+class Counted(Requests):
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = 0.0
+
+    def count(self) -> dict[str, float]:
+        return {"queue": self.made}
+
+
+def test_requests_are_told_with_the_heartbeats_and_what_was_left_untold_with_those_of_the_next_attempt(
+        tmp_path: Path) -> None:
+    requests = Counted()
+    bench = Bench(tmp_path, requests=requests)
+
+    def told(id: str) -> float:
+        beat = bench.lab.ledger.beat_of(id, 1)
+        assert beat is not None
+        return beat.requests["queue"]
+    requests.made = 3.0  # while it looked for work
+    first = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    requests.made, bench.clock.now = 10.0, bench.clock.now + BEAT_S
+    bench.worker.step()
+    assert told(first) == 10.0
+    requests.made = 12.0
+    bench.worker.interrupt("spot notice")
+    bench.worker.step()
+    second = bench.send()
+    bench.step_until(lambda: bench.worker.experiment == second)
+    bench.worker.step()
+    assert (told(first), told(second)) == (10.0, 2.0)
+    requests.made, bench.clock.now = 13.0, bench.clock.now + BEAT_S
+    bench.worker.step()
+    assert told(second) == 3.0

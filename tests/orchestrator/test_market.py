@@ -12,6 +12,7 @@ from lab.market import Rented
 from lab.money import Bill, Entry, Reservation, cost_of
 from lab.settings import parse
 from orchestrator.books import REQUESTS_USD
+from orchestrator.budgeting import upper_bound_s
 from orchestrator.daemon import Daemon
 from support.house import House
 from support.laboratory import CRASH
@@ -76,6 +77,21 @@ def test_a_machine_that_nobody_knows_the_price_of_is_paid_as_the_dearest(
     assert (paid.amount, paid.price_usd_h) == (cost_of(100.0, BOUND), BOUND)
 
 
+def test_an_attempt_pays_the_requests_that_its_worker_has_counted(house: House, market: Listed) -> None:
+    market.requests_usd_so_far = 0.0
+    daemon = house.daemon()
+    id, fence = claimed(house, daemon, SPOT)
+    (taken,) = (one for one in reserved(house, "attempt") if one.experiment == id)
+    terms = SETTINGS.limits.terms()
+    spec = house.backend.ledger.experiment(id)
+    assert taken.amount == cost_of(upper_bound_s(daemon.view.track, spec, terms), BOUND) + 1e6 * REQUESTS_USD
+    house.backend.ledger.beat(id, Beat(fence=fence, n=1, requests={"queue": 0.001, "ledger_read": 0.002}))
+    finish(house, id, fence, 100.0)
+    house.lives(daemon, minutes=0)
+    (paid,) = entries(house, "attempt")
+    assert (paid.amount, paid.used_s) == (cost_of(100.0, SPOT_USD_H) + 3000, 100.0)
+
+
 def test_nothing_is_paid_above_what_was_reserved_whatever_the_market_asks(house: House, market: Listed) -> None:
     market.known["i-1"] = 1e6
     daemon = house.daemon()
@@ -138,23 +154,23 @@ def test_the_hour_of_a_daemon_that_died_is_paid_by_what_it_had_run_up(house: Hou
 
 
 def test_what_the_daemon_asks_of_the_account_is_paid_with_its_hour(house: House, market: Listed) -> None:
-    market.requests_usd = 0.5  # of before
+    market.requests_usd_so_far = 0.5  # of before
     daemon = house.daemon()
     house.lives(daemon, minutes=30)
     (held,) = reserved(house, "overhead")
     assert held.amount == cost_of(3600, FIXED) + 1e6 * REQUESTS_USD
-    market.requests_usd += 0.01
+    market.requests_usd_so_far += 0.01
     house.lives(daemon, minutes=31)
     (hour,) = entries(house, "overhead")
     assert hour.amount == pytest.approx(1e6 * (FIXED + 0.01), rel=0.01)
 
 
 def test_an_hour_in_which_more_is_asked_than_it_bears_ends_early(house: House, market: Listed) -> None:
-    market.requests_usd = 0.0
+    market.requests_usd_so_far = 0.0
     daemon = house.daemon()
     for _ in range(11):
         house.lives(daemon, minutes=1)
-        market.requests_usd += 0.01
+        market.requests_usd_so_far += 0.01
     house.lives(daemon, minutes=1)
     (hour,) = entries(house, "overhead")
     assert hour.amount == pytest.approx(1e6 * (FIXED / 10 + REQUESTS_USD + 0.01), rel=0.02)
@@ -162,12 +178,12 @@ def test_an_hour_in_which_more_is_asked_than_it_bears_ends_early(house: House, m
 
 
 def test_what_a_daemon_that_died_had_asked_is_paid(house: House, market: Listed) -> None:
-    market.requests_usd = 0.0
+    market.requests_usd_so_far = 0.0
     daemon = house.daemon()
     house.lives(daemon, minutes=5)
-    market.requests_usd = 0.04
+    market.requests_usd_so_far = 0.04
     house.lives(daemon, minutes=5)
-    market.requests_usd = 0.0  # of the next process
+    market.requests_usd_so_far = 0.0  # of the next process
     house.lives(house.daemon(), minutes=0)
     (left,) = entries(house, "overhead")
     assert left.amount == pytest.approx(1e6 * (FIXED / 6 + 0.04), rel=0.02)

@@ -87,10 +87,10 @@ def test_a_machine_that_is_kept_is_paid_for_as_long_as_it_runs(house: House, mar
 
 
 def test_what_is_asked_of_the_account_meanwhile_is_paid_with_the_hour(house: House, market: Listed) -> None:
-    market.requests_usd = 2.0  # of before
+    market.requests_usd_so_far = 2.0  # of before
     one = upkeep(house, market)
     rests(house, one, minutes=30)
-    market.requests_usd += 0.01
+    market.requests_usd_so_far += 0.01
     rests(house, one, minutes=60)
     one.end()
     assert [entry.amount for entry in booked(house).values()] == [

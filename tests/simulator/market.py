@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lab.experiment import Machine
@@ -32,6 +33,9 @@ class StreetMarket:
     def usd_h(self, machine: Machine) -> float | None:
         stretch = int(self._world.now / STRETCH_S) + len(machine.id)
         return PRICES[stretch % len(PRICES)] or None
+
+    def requests_usd(self, counted: Mapping[str, float]) -> float:
+        return 0.0
 
     def house(self) -> House:
         return House(fixed_usd_h=0.005, rented=tuple(

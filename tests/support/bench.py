@@ -13,6 +13,7 @@ from gpu_workers.collect import NotCollected
 from gpu_workers.phase import PhaseRequest
 from gpu_workers.runner import PhaseEnd
 from gpu_workers.worker import Surroundings, Worker, WorkerConfig
+from lab.aws.requests import Requests
 from lab.backend import Backend
 from lab.experiment import Experiment, Machine, Outcome, Reason, Scores, Terms
 from lab.local.mailbox import FileMailbox
@@ -109,7 +110,8 @@ class FakeWorkspace:
 class Bench:
     """A worker, the lab that it works for, and the hands of a test."""
 
-    def __init__(self, folder: Path, phases: tuple[Phase, ...] = PHASES, machine: Machine | None = None) -> None:
+    def __init__(self, folder: Path, phases: tuple[Phase, ...] = PHASES, machine: Machine | None = None,
+                 requests: Requests | None = None) -> None:
         self._phases, self._machine = phases, machine
         self.clock, self.runner = Time(), FakeRunner()
         table = SqliteTable(":memory:")
@@ -119,7 +121,7 @@ class Bench:
         self.left = {"fit": {"model": b"weights"}, "score": {"scores.json": scores(0.5)}}
         self.workspaces: list[FakeWorkspace] = []
         backend = Backend(address="local:test", ledger=self.lab.ledger, queues={"cpu": self.queue}, store=self.store,
-                          mailbox=FileMailbox(folder))
+                          mailbox=FileMailbox(folder), requests=requests)
         self.worker = self.another("w1", backend)
 
     def another(self, name: str, backend: Backend) -> Worker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lab.errors import Refused
@@ -22,7 +23,7 @@ class Listed:
     bound: float | None = BOUND
     asked: list[float] = field(default_factory=list)
     answer: Bill | None = None
-    requests_usd: float | None = None
+    requests_usd_so_far: float | None = None
 
     def bound_usd_h(self, job_class: str) -> float:
         if self.bound is None:
@@ -32,8 +33,12 @@ class Listed:
     def usd_h(self, machine: Machine) -> float | None:
         return self.known.get(machine.id)
 
+    def requests_usd(self, counted: Mapping[str, float]) -> float:
+        """A dollar each."""
+        return sum(counted.values())
+
     def house(self) -> House:
-        return House(fixed_usd_h=FIXED, rented=self.rented, requests_usd=self.requests_usd)
+        return House(fixed_usd_h=FIXED, rented=self.rented, requests_usd=self.requests_usd_so_far)
 
     def trouble(self) -> tuple[str, ...]:
         return self.troubles

@@ -8,14 +8,14 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from lab.aws.prices import prices_of
-from lab.aws.requests import Requests
+from lab.aws.prices import price_list, prices_of
+from lab.aws.requests import Requests, cost_usd
 from lab.aws.table import DynamoTable, connect, create_table
 from lab.table import Check, Write
 from support.servers import Endpoint
 
 WHERE: dict[str, Any] = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-COUNT = dict.fromkeys(prices_of("us-east-1").requests_usd_million, 1e6)  # so that dollars are what was counted
+PRICES = prices_of("us-east-1").requests_usd_million
 
 
 def counted(service: str, call: str, answer: dict[str, Any], asked: dict[str, Any]) -> dict[str, float]:
@@ -25,7 +25,7 @@ def counted(service: str, call: str, answer: dict[str, Any], asked: dict[str, An
     with Stubber(client) as stub:
         stub.add_response(call, answer)
         getattr(client, call)(**asked)
-    return {kind: units for kind in COUNT if (units := requests.usd({**dict.fromkeys(COUNT, 0.0), kind: 1e6}))}
+    return requests.count()
 
 
 @pytest.mark.parametrize(("call", "asked", "kind"), [
@@ -59,7 +59,12 @@ def test_what_describes_a_table_is_free() -> None:
     assert counted("dynamodb", "describe_table", {}, {"TableName": "t"}) == {}
 
 
-def test_each_kind_has_its_price() -> None:
+@pytest.mark.parametrize("region", list(price_list().regions))
+def test_each_kind_has_its_price_in_each_region(region: str) -> None:
+    assert prices_of(region).requests_usd_million.keys() == PRICES.keys()
+
+
+def test_what_was_counted_costs_by_the_table_and_nothing_is_free_or_below_zero() -> None:
     requests = Requests()
     client = requests.watched(boto3.client("ce", **WHERE))
     with Stubber(client) as stub:
@@ -67,7 +72,10 @@ def test_each_kind_has_its_price() -> None:
                                                                         "Granularity": ANY})
         client.get_cost_and_usage(TimePeriod={"Start": "2026-11-01", "End": "2026-11-02"}, Granularity="MONTHLY",
                                   Metrics=["UnblendedCost"])
-    assert requests.usd(prices_of("us-east-1").requests_usd_million) == pytest.approx(0.01)
+    assert cost_usd(requests.count(), PRICES) == pytest.approx(0.01)
+    assert cost_usd({"queue": 5e6, "ledger_write": 1e6}, PRICES) == pytest.approx(2.0 + 0.625)
+    assert cost_usd({"of a later version": 1.0}, PRICES) == pytest.approx(0.01), "as the dearest that has a price"
+    assert cost_usd({"queue": -5e6}, PRICES) == 0
 
 
 @pytest.mark.ci
@@ -77,16 +85,16 @@ def test_units_are_those_that_dynamodb_states(dynamodb_local: Endpoint) -> None:
     create_table(client, "counted")
     table = DynamoTable(requests.watched(client), "counted")
 
-    def since(before: float) -> float:
-        return requests.usd(COUNT) - before
+    def total() -> float:
+        return sum(requests.count().values())
     table.set("thing", "a", b"x" * 1500)  # 2 KB
-    assert since(0) == 2
-    before = requests.usd(COUNT)
+    assert total() == 2
+    before = total()
     table.commit([Write("thing", "b", 0, b"x"), Write("thing", "c", 0, b"x", "tagged")], [Check("thing", "a", 1)])
-    assert since(before) >= 2 * 4, "each twice, as a transaction is billed, and the index too"
-    before = requests.usd(COUNT)
+    assert total() - before >= 2 * 4, "each twice, as a transaction is billed, and the index too"
+    before = total()
     assert table.get("thing", "a") is not None
-    assert since(before) == 1
-    before = requests.usd(COUNT)
+    assert total() - before == 1
+    before = total()
     assert len(table.page("thing", tag="tagged")) == 1
-    assert since(before) == 1.5, "a look into the index, and the record itself"
+    assert total() - before == 1.5, "a look into the index, and the record itself"
