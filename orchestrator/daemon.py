@@ -52,6 +52,7 @@ class Daemon:
         self._done_at: float | None = None
         self._signal = 0  # the number of one that told us to stop, until the ledger knows
         self._goes = False  # told to hand over
+        self._given_back = False  # or may be: from here on it writes nothing that is a daemon's
 
     @property
     def over(self) -> bool:
@@ -165,6 +166,8 @@ class Daemon:
     # ------------------------------------------------------------------ a round
 
     def _round(self) -> float:
+        if self._given_back:
+            return self._hand_over()
         picture = self._picture
         self._seat.beat(picture.settings.limits.beat_s, self._books.paid())
         if self._signal:
@@ -219,6 +222,7 @@ class Daemon:
         self._books.settle_overhead(self.view)
         self._show_life()
         self._picture.catch_up()
+        self._given_back = True
         self._seat.hand_over()
         if self._around.journal is not None:
             self._picture.catch_up()

@@ -125,6 +125,25 @@ def test_a_daemon_that_hands_over_leaves_run_and_work_to_the_next_and_pays_up_to
     assert house.reporter.asked == {}, "the run has not ended"
 
 
+def test_a_daemon_that_heard_no_reply_when_it_handed_over_writes_nothing_more(
+        house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon, office, lost = house.daemon(), house.backend.ledger.office, [1, 2]
+    house.lives(daemon, minutes=5)
+    leave_lease = office.leave_lease
+
+    def lose_the_reply(*given: Any, **named: Any) -> int:
+        left = leave_lease(*given, **named)
+        if lost:
+            lost.pop()
+            raise Unavailable("the reply was lost")
+        return left
+    monkeypatch.setattr(office, "leave_lease", lose_the_reply)
+    daemon.hand_over()
+    house.lives(daemon, minutes=5)
+    (last,) = house.backend.ledger.changes(house.backend.ledger.last_change() - 1, 1)
+    assert (daemon.handed_over, last.action) == (True, "leave_lease")
+
+
 def test_the_minutes_of_a_run_that_was_handed_over_go_on(house: House) -> None:
     first = house.daemon()
     house.lives(first, minutes=40)
