@@ -160,6 +160,19 @@ def test_overhead_is_reserved_ahead_under_its_own_key(small: Laboratory) -> None
     assert [(entry.what, entry.experiment) for entry in small.accounts.entries()] == [("overhead", None)]
 
 
+def test_a_model_call_is_reserved_at_its_largest_answer_and_settled_by_what_was_answered(small: Laboratory) -> None:
+    for call, used in ((1, USD // 4), (2, 2 * USD)):
+        key = small.accounts.reserve_overhead(f"model.1.{call}", USD, (BUDGET,), price_usd_h=0.0, what="model",
+                                              epoch=small.epoch, op_id=small.op())
+        assert [one.what for one in small.accounts.open_reservations()] == ["model"]
+        assert small.settle(key, used) == min(used, USD)
+    assert balance(small) == (10 * USD - USD * 5 // 4, 0, USD * 5 // 4)
+    assert {(entry.what, entry.experiment) for entry in small.accounts.entries()} == {("model", None)}
+    with pytest.raises(OverBudget):
+        small.accounts.reserve_overhead("model.1.3", 9 * USD, (BUDGET,), price_usd_h=0.0, what="model",
+                                        epoch=small.epoch, op_id=small.op())
+
+
 def test_the_last_attempts_are_found_under_any_number_of_hours_of_the_house(small: Laboratory) -> None:
     attempts = [f"{small.end()}.1" for _ in range(3)]
     for hour in range(3):
