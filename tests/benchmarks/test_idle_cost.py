@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import idle_cost
+from benchmarks.price_list import REGION, USD
+from lab.aws.prices import prices_of
 from lab.backend import Backend
 from lab.ledger import Ledger
 from lab.local.mailbox import FileMailbox
@@ -101,3 +103,11 @@ class NoReporter:
 
     def start(self, key: str, why: str) -> None:
         """Nobody composes anything here."""
+
+
+def test_what_the_ledger_books_of_requests_has_the_price_of_the_table() -> None:
+    listed = {"ledger_read": USD["DynamoDB million reads"], "ledger_write": USD["DynamoDB million writes"],
+              "store_read": 1000 * USD["S3 thousand reads"], "store_write": 1000 * USD["S3 thousand writes"],
+              "queue": USD["SQS million requests"], "topic": USD["SNS million publishes"],
+              "bill": 1e6 * USD["Cost Explorer request"]}
+    assert prices_of(REGION).requests_usd_million == pytest.approx(listed)
