@@ -30,6 +30,9 @@ LAST_RATE = 0.01  # of the highest
 WARM_STEPS = 50
 TOLD_EVERY = 10
 EXPLODED = 100.0  # times the loss at the start
+ASTRAY = 20  # steps in a row with a loss that exploded; single crops come near it and mean nothing
+SKIPPED = 10.0  # times the usual gradient: the step is not taken. About one crop in thousands throws the others back
+_USUAL_SHARE = 0.02  # of each step in what is usual
 _PEAK = 255.0
 _SEED_STRIDE = 1_000_003
 _COUNT = "step"  # Adam's own, which stays on the processor
@@ -70,6 +73,7 @@ class Training:
         self._price = float(info.params["price"]) * _PEAK**2
         self._rate = float(info.params["rate"])
         self.step, self.used_s, self.first_loss = 0, 0.0, math.inf
+        self.usual_gradient, self.astray = 0.0, 0
         self._last: dict[str, Any] = {}
         self._waited_s, self._told_at = 0.0, time.monotonic()
         self._torch.manual_seed(info.seed)
@@ -93,11 +97,12 @@ class Training:
             group["lr"] = self._rate * schedule(share) * min(1.0, (self.step + 1) / WARM_STEPS)
         self._adam.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._named.values(), MOST_GRADIENT)
-        self._adam.step()
+        gradient = float(torch.nn.utils.clip_grad_norm_(self._named.values(), MOST_GRADIENT))
+        if self._is_usual(gradient):
+            self._adam.step()
         self.step += 1
         self._last = {"loss": loss.detach(), "bits_px": bits_px.detach(), "error": error.detach()}
-        self._check(float(loss.detach()))
+        self._check(float(loss.detach()), gradient)
 
     def told(self) -> dict[str, float]:
         """Of the last step; and of the time since this was last asked, the share in which footage was waited for."""
@@ -112,7 +117,8 @@ class Training:
         state = {f"network.{name}": one for name, one in self.network.state_dict().items()}
         for name, parameter in self._named.items():
             state |= {f"adam.{name}.{part}": one for part, one in self._adam.state[parameter].items()}
-        state |= {"at": self._torch.tensor([self.step, self.used_s, self.first_loss], dtype=self._torch.float64)}
+        at = [self.step, self.used_s, self.first_loss, self.usual_gradient, self.astray]
+        state |= {"at": self._torch.tensor(at, dtype=self._torch.float64)}
         plain = {name: one.detach().cpu().contiguous().clone() for name, one in state.items()}
         import_module("safetensors.torch").save_file(plain, path)
         return path
@@ -129,8 +135,8 @@ class Training:
                 found = {key.removeprefix(prefix): one for key, one in state.items() if key.startswith(prefix)}
                 self._adam.state[parameter] = {part: one if part == _COUNT else one.to(self._device)
                                                for part, one in found.items()}
-            step, self.used_s, self.first_loss = state["at"].tolist()
-            self.step = int(step)
+            step, self.used_s, self.first_loss, self.usual_gradient, astray = state["at"].tolist()
+            self.step, self.astray = int(step), int(astray)
         except Exception as error:  # safetensors has no narrower error that covers a bad file
             raise UserError(f"{path} is no checkpoint of this training: {error}") from error
 
@@ -146,9 +152,21 @@ class Training:
             return nullcontext()
         return self._torch.autocast("cuda", dtype=self._torch.bfloat16)  # type: ignore[no-any-return]
 
-    def _check(self, loss: float) -> None:
+    def _is_usual(self, gradient: float) -> bool:
+        """Whether a gradient of this length is one to follow. Where all of them grow, so does what is usual."""
+        if not math.isfinite(gradient):
+            return False
+        if not self.usual_gradient:
+            self.usual_gradient = gradient
+        most = SKIPPED * self.usual_gradient
+        self.usual_gradient += _USUAL_SHARE * (min(gradient, most) - self.usual_gradient)
+        return gradient <= most
+
+    def _check(self, loss: float, gradient: float) -> None:
         self.first_loss = min(self.first_loss, loss) if self.step == 1 else self.first_loss
-        if not loss < EXPLODED * max(self.first_loss, 1.0):
+        exploded = loss >= EXPLODED * max(self.first_loss, 1.0) or not math.isfinite(gradient)
+        self.astray = self.astray + 1 if exploded else 0
+        if self.astray >= ASTRAY or not math.isfinite(loss):
             raise Diverged(f"the loss became {loss:.3g} at step {self.step}; it began at {self.first_loss:.3g}")
 
 

@@ -153,11 +153,27 @@ def test_a_training_claims_what_part_of_its_time_it_waits_for_footage(
     assert data_wait_pct(training.told()) == pytest.approx(33.3)
 
 
+def test_a_crop_that_throws_all_others_back_is_passed_over(tmp_path: Path) -> None:
+    training = Training(SMALL, train_info(tmp_path, 50), Pool(footage()[:1], 1, 128), 1)
+    for _ in range(3):
+        training.one(0.0)
+    crops = training.crops()
+    before = [one.detach().clone() for one in training.network.parameters()]
+    training.crops = lambda: crops * 1e4  # type: ignore[method-assign]
+    training.one(0.0)
+    assert all(map(torch.equal, before, training.network.parameters()))
+    training.crops = lambda: crops  # type: ignore[method-assign]
+    training.one(0.0)
+    assert not all(map(torch.equal, before, training.network.parameters()))
+
+
 def test_a_training_that_explodes_says_so(tmp_path: Path) -> None:
     training = Training(SMALL, train_info(tmp_path, 50), Pool(footage()[:1], 1, 128), 1)
     training.one(0.0)
     with torch.no_grad():
         training.network.transform.back.mul_(1e4)
+    for _ in range(hyperprior_train.ASTRAY - 1):
+        training.one(0.1)
     with pytest.raises(Diverged, match="the loss became"):
         training.one(0.1)
     with torch.no_grad():
