@@ -33,7 +33,7 @@ def build(app: aws_cdk.App, settings: Settings) -> list[aws_cdk.Stack]:
     data = Data(app, f"{settings.prefix}-data", settings, names)
     lab = Lab(app, f"{settings.prefix}-lab", settings, names, network)
     workers = Workers(app, f"{settings.prefix}-workers", settings, names, network, lab)
-    images = [Images(app, f"{settings.prefix}-images", settings, names, network)] if settings.baked_ami else []
+    images = [Images(app, f"{settings.prefix}-images", settings, names, network)] if settings.baked else []
     reporting = Reporting(app, f"{settings.prefix}-reporting", settings, names, lab)
     site = Site(app, f"{settings.prefix}-site", names)
     for stack in (lab, workers, reporting):

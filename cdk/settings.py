@@ -35,8 +35,7 @@ class Settings:
     zones: int = 3  # availability zones; more have more spot capacity, and some regions have only two
     llm_secret: str = ""  # name of a secret of the person's, which the orchestrator alone may read
     bedrock_models: tuple[str, ...] = ()  # ids of models or inference profiles, which the orchestrator alone may ask
-
-    baked_ami: bool = False  # fleets start from an image of their own, which a person has built (cdk/images.py)
+    baked_ami: bool = False  # fleets start from images of their own, which a person has built (cdk/images.py)
 
     def __post_init__(self) -> None:
         require_prefix(self.prefix)

@@ -1,7 +1,6 @@
 # The build of an image, by the functions of install.sh, which a boot from it calls again. The code goes: each boot brings
 # its own. What stays of it is .venv, with the sum of the locked set that stands in there.
 # shellcheck shell=bash disable=SC2154
-export UV_COMPILE_BYTECODE=1  # here once; on an instance who runs them may not write it
 mkdir -p /opt/boot
 again packages
 own_python

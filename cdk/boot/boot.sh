@@ -65,6 +65,7 @@ confine
 code
 said "the code is here"
 requirements
+/opt/aether/.venv/bin/python -m compileall -q /opt/aether/*/
 said "the requirements are installed"
 
 useradd --create-home --shell /usr/sbin/nologin aether

@@ -1,10 +1,11 @@
-# What every instance of a kind needs alike, as functions: an image is built by them, and a boot calls them again. Each
-# looks first at what is there, so that an image saves the work that is still right and no more.
+# What every instance of a kind needs alike, as functions: an image is built by them, and a boot calls them again. Those
+# that take long look first at what is there, so that an image saves the work that is still right and no more.
 # Before this stand the settings (SET, CODE_BUCKET, …), FIRST, the lock of boto3, and HELPER, a small program that talks
 # to AWS.
 # shellcheck shell=bash disable=SC2154
 set -Eeuo pipefail  # with E, what fails inside a function is heard of too
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 AWS_DEFAULT_REGION=$REGION HOME=/root
+export UV_COMPILE_BYTECODE=1  # whoever runs what is installed may not write there, and would compile it at each start
 said() { echo "$(date -u +%FT%TZ) ${SECONDS}s $*"; }
 instance() { /opt/boot/bin/python /opt/boot/instance.py "$@"; }
 

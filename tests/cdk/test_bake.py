@@ -20,7 +20,8 @@ from support.cloud import ROOT
 pytestmark = pytest.mark.ci
 SETTINGS = {"REGION": "us-east-1", "SET": "core", "CODE_BUCKET": "tbake", "CODE_KEY": "code.zip"}
 NOWHERE = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1", "UV_NO_CACHE": "1"}  # no index, and nothing kept of one
-STEPS = re.compile(r"^(?:again packages|own_python|printf .*\$HELPER.*|confine|code|requirements)$", re.MULTILINE)
+STEPS = re.compile(r"^(?:again packages|own_python|printf .*\$HELPER.*|confine|code|requirements|.* -m compileall .*)$",
+                   re.MULTILINE)
 STUBS = {"apt-get": "exit 1", "dpkg": "exit 0", "apparmor_parser": "exit 0", "sleep": "exit 0"}
 
 
@@ -51,7 +52,7 @@ class Machine:
         """The steps of a boot that have to do with what is installed, in its order."""
         whole = user_data(SETTINGS)
         steps = STEPS.findall(whole)
-        assert len(steps) == 6
+        assert len(steps) == 7
         return self.run("\n".join([whole.partition("# An instance's first minutes")[0], *steps]), **more)
 
     def sends(self, code: Path) -> None:
@@ -84,6 +85,7 @@ def test_a_boot_from_an_image_needs_no_index_and_a_stale_image_is_brought_up(
     booted = machine.boots(**NOWHERE)
     assert booted.returncode == 0, booted.stdout[-3000:] + booted.stderr[-3000:]
     assert (stands(aether), stands(tmp_path / "opt" / "boot")) == (before, boto)
+    assert list((aether / "lab" / "__pycache__").glob("experiment.*.pyc"))
     said = subprocess.run([aether / ".venv" / "bin" / "aether", "--help"], capture_output=True, text=True)
     assert "experiments" in said.stdout, said.stderr
     assert not [one for one in (tmp_path / "asked").read_text().splitlines() if one.startswith("apt-get")]

@@ -29,8 +29,10 @@ def script(tmp_path: Path) -> Path:
 
 
 def test_a_shell_takes_it_and_ec2_has_room_for_it(script: Path) -> None:
+    """Its settings are 400 characters at most, with the longest prefix and region, beside a secret's name."""
     subprocess.run(["bash", "-n", str(script)], check=True)
-    assert script.stat().st_size < USER_DATA_BYTES
+    longest = dict.fromkeys(SETTINGS, "x" * 40) | {"TOLD": "AETHER_LLM_SECRET=" + "x" * 512}
+    assert len(user_data(longest).encode()) < USER_DATA_BYTES
 
 
 def test_each_setting_that_it_reads_is_given_and_none_is_given_in_vain() -> None:
