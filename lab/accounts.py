@@ -74,7 +74,7 @@ class Accounts:
                           price_usd_h=price_usd_h, at=self._clock.wall())
             self._book(t, reservation, entry)
             return entry
-        return self._transactor.run("settle", key, op_id, decide, Entry)
+        return self._transactor.run("settle", key, op_id, decide, Entry, reads=[DAEMON, ("reservation", key)])
 
     def book_at_rest(self, key: str, amount: Microusd, budgets: tuple[str, ...], *, used_s: float, epoch: int,
                      op_id: str) -> Entry:
@@ -129,6 +129,8 @@ class Accounts:
         return [msgspec.json.decode(record.body, type=Entry) for record in latest_attempts(self._table, limit)]
 
     def _book(self, t: Transaction, reservation: Reservation, entry: Entry) -> None:
+        charged = [("experiment", entry.experiment)] if entry.experiment is not None else []
+        t.look([*(("budget", id) for id in reservation.budgets), *charged])
         for id in reservation.budgets:
             budget = _budget(t, id)
             t.put("budget", id, replace(budget, reserved=budget.reserved - reservation.amount,

@@ -21,11 +21,12 @@ from lab.clock import Clock
 from lab.control import Beat, Change
 from lab.errors import Duplicate, NotFound, Refused
 from lab.experiment import LOST_LIMIT, Attempt, Checkpoint, Ending, Experiment, Machine, Outcome, State, Terms
-from lab.office import Office
-from lab.table import Table
+from lab.office import DAEMON, Office
+from lab.table import Key, Table
 from lab.transaction import Transaction, Transactor, key
 
 PAGE = 500
+AT_ONCE = 100  # records read by their ids
 
 
 class Ledger:
@@ -53,7 +54,8 @@ class Ledger:
             t.put("fingerprint", experiment.fingerprint, experiment.id)
             _save(t, fresh)
             return fresh.id
-        return self._transactor.run("propose", experiment.id, op_id, decide, str)
+        return self._transactor.run("propose", experiment.id, op_id, decide, str, reads=[
+            DAEMON, *map(_key, (experiment.id, *experiment.parents)), ("fingerprint", experiment.fingerprint)])
 
     def approve(self, id: str, *, epoch: int, op_id: str) -> str:
         """`proposed` becomes `queued`. It can be claimed once money is reserved for it."""
@@ -63,7 +65,7 @@ class Ledger:
             guards.check_proposed(experiment)
             _save(t, replace(experiment, state="queued"))
             return id
-        return self._transactor.run("approve", id, op_id, decide, str)
+        return self._transactor.run("approve", id, op_id, decide, str, reads=[DAEMON, _key(id)])
 
     def reserve(self, id: str, amount: int, budgets: tuple[str, ...], *, price_usd_h: float,
                 terms: Terms | None = None, epoch: int, op_id: str) -> str:
@@ -79,7 +81,8 @@ class Ledger:
             self.accounts.take(t, pays, amount, budgets, "attempt", id, price_usd_h)
             _save(t, replace(experiment, reservation=pays, reservations=nth, terms=terms))
             return pays
-        return self._transactor.run("reserve", id, op_id, decide, str)
+        return self._transactor.run("reserve", id, op_id, decide, str, reads=[
+            DAEMON, _key(id), *(("budget", budget) for budget in budgets)])
 
     # ------------------------------------------------------------------ the worker's calls
 
@@ -95,7 +98,7 @@ class Ledger:
                               terms=experiment.terms, machine=machine)
             _save(t, replace(experiment, state="running", attempts=(*experiment.attempts, attempt)))
             return attempt.fence
-        return self._transactor.run("claim", id, op_id, decide, int)
+        return self._transactor.run("claim", id, op_id, decide, int, reads=[_key(id)])
 
     def beat(self, id: str, beat: Beat) -> None:
         """Set the attempt's heartbeat. Raises Stale when the attempt is not the current one: stop at once."""
@@ -114,7 +117,7 @@ class Ledger:
             checkpoints = {**experiment.checkpoints, phase: checkpoint}
             _save(t, replace(experiment, attempts=attempts, checkpoints=checkpoints))
             return phase
-        return self._transactor.run("checkpointed", id, op_id, decide, str)
+        return self._transactor.run("checkpointed", id, op_id, decide, str, reads=[_key(id)])
 
     def finish(self, id: str, fence: int, outcome: Outcome, *, used_s: float, phases: dict[str, float],
                op_id: str) -> str:
@@ -126,7 +129,7 @@ class Ledger:
             ended = _end_attempt(experiment, "finished", used_s, outcome.detail, phases)
             _save(t, replace(ended, state="finished", outcome=outcome))
             return outcome.verdict
-        return self._transactor.run("finish", id, op_id, decide, str)
+        return self._transactor.run("finish", id, op_id, decide, str, reads=[_key(id)])
 
     # ------------------------------------------------------------------ ends of a lease
 
@@ -148,7 +151,8 @@ class Ledger:
                 ended = replace(ended, state="queued")
             _save(t, ended)
             return ended.state
-        return self._transactor.run("release", id, op_id, decide, State)  # type: ignore[arg-type]
+        return self._transactor.run("release", id, op_id, decide, State,  # type: ignore[arg-type]
+                                    reads=[DAEMON, _key(id)] if epoch is not None else [_key(id)])
 
     def bury(self, id: str, why: str, *, claims: int, op_id: str) -> State:
         """`queued` becomes `failed: poison`: its messages take down whoever receives them, before any claim. `claims`
@@ -161,7 +165,8 @@ class Ledger:
             _save(t, replace(experiment, state="finished",
                              outcome=Outcome(verdict="failed", reason="poison", detail=why)))
             return "finished"
-        return self._transactor.run("bury", id, op_id, decide, State)  # type: ignore[arg-type]
+        return self._transactor.run("bury", id, op_id, decide, State,  # type: ignore[arg-type]
+                                    reads=[_key(id)])
 
     def cancel(self, id: str, why: str, *, used_s: float = 0.0, epoch: int | None = None, op_id: str) -> str:
         """Any state but `finished` becomes `cancelled`, for ever. A running worker learns it at its next beat. The
@@ -176,7 +181,7 @@ class Ledger:
                 experiment = _end_attempt(experiment, "released", used_s, why, {})
             _save(t, replace(experiment, state="cancelled"))
             return id
-        return self._transactor.run("cancel", id, op_id, decide, str)
+        return self._transactor.run("cancel", id, op_id, decide, str, reads=[_key(id)])
 
     # ------------------------------------------------------------------ reading
 
@@ -185,6 +190,12 @@ class Ledger:
         if record is None:
             raise NotFound(f"no experiment {id!r}; `aether experiments list` shows them")
         return msgspec.json.decode(record.body, type=Experiment)
+
+    def some(self, ids: Sequence[str]) -> Iterator[Experiment]:
+        """Those of the ids that exist, in the order given, a few at a time: there may be many, and they are large."""
+        for at in range(0, len(ids), AT_ONCE):
+            for record in self.table.get_many([("experiment", id) for id in ids[at:at + AT_ONCE]]):
+                yield msgspec.json.decode(record.body, type=Experiment)
 
     def with_fingerprint(self, fingerprint: str) -> str | None:
         """The id of the last experiment that was proposed with this fingerprint."""
@@ -211,7 +222,7 @@ class Ledger:
         """The last heartbeat of each experiment's attempt with that fence, where there was one."""
         asked = {f"{id}.{fence}": id for id, fence in fences.items()}
         return {asked[record.id]: msgspec.json.decode(record.body, type=Beat)
-                for record in self.table.get_many("beat", list(asked))}
+                for record in self.table.get_many([("beat", name) for name in asked])}
 
     def changes(self, since: int, limit: int = PAGE) -> Sequence[Change]:
         """Those after number `since`, in order, without gaps."""
@@ -237,6 +248,10 @@ class Ledger:
         if before.state == "cancelled" or faulted:
             return original
         raise Duplicate(original)
+
+
+def _key(id: str) -> Key:
+    return "experiment", id
 
 
 def _experiment(t: Transaction, id: str) -> Experiment:

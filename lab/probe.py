@@ -18,7 +18,7 @@ import msgspec
 from lab.backend import Backend
 from lab.clock import Clock
 from lab.ledger import Ledger
-from lab.table import Check, Record, Table, Write
+from lab.table import Check, Key, Record, Table, Write
 
 Probe = Callable[[str], None]
 T = TypeVar("T")
@@ -58,8 +58,8 @@ class ProbedTable:
     def get(self, kind: str, id: str) -> Record | None:
         return self._table.get(kind, id)
 
-    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
-        return self._table.get_many(kind, ids)
+    def get_many(self, keys: Sequence[Key]) -> Sequence[Record]:
+        return self._table.get_many(keys)
 
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:

@@ -14,6 +14,8 @@ from typing import Protocol
 
 import msgspec
 
+Key = tuple[str, str]  # kind and id
+
 
 class Record(msgspec.Struct, frozen=True):
     """A stored record. `version` counts its writes from 1; `body` is JSON; `tag` is what it can be listed by."""
@@ -58,8 +60,9 @@ class Table(Protocol):
 
     def get(self, kind: str, id: str) -> Record | None: ...
 
-    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
-        """Those that exist, in the order given: where each request takes its time, far fewer of them."""
+    def get_many(self, keys: Sequence[Key]) -> Sequence[Record]:
+        """Those that exist, in the order given, each as it stood at some moment of the call and no two at the same one:
+        where each request takes its time, far fewer of them."""
         ...
 
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,

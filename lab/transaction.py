@@ -7,7 +7,7 @@ the same commit, which is what makes `changes(since)` ordered and free of gaps o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from time import sleep
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import msgspec
 from lab.canonical import canonical_json
 from lab.control import Change, Image
 from lab.errors import Conflict, Refused, Unavailable, UserError
-from lab.table import Check, Record, Table, Write
+from lab.table import Check, Key, Record, Table, Write
 
 T = TypeVar("T")
 HEAD = ("head", "changes")
@@ -29,9 +29,9 @@ class Transaction:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._read: dict[tuple[str, str], Record | None] = {}  # a second look sees what the first saw
-        self._versions: dict[tuple[str, str], int] = {}
-        self._writes: dict[tuple[str, str], Write] = {}
+        self._read: dict[Key, Record | None] = {}  # a second look sees what the first saw
+        self._versions: dict[Key, int] = {}
+        self._writes: dict[Key, Write] = {}
 
     def read(self, kind: str, id: str, form: type[T]) -> T | None:
         """The record as `form`, or None. It may not change until the commit."""
@@ -40,6 +40,17 @@ class Transaction:
         record = self._read[(kind, id)]
         self._versions[(kind, id)] = record.version if record else 0
         return msgspec.json.decode(record.body, type=form) if record else None
+
+    def look(self, keys: Sequence[Key]) -> None:
+        """Read at once what will be read: a decision that knows it beforehand asks once. What is never read then is not
+        checked at the commit either."""
+        missing = [key for key in dict.fromkeys(keys) if key not in self._read]
+        found = {(record.kind, record.id): record for record in self._table.get_many(missing)} if missing else {}
+        self._read |= {key: found.get(key) for key in missing}
+
+    def seen(self, key: Key) -> Record | None:
+        """One that was looked at, whatever becomes of it until the commit."""
+        return self._read[key]
 
     def put(self, kind: str, id: str, value: Any, tag: str = "") -> None:
         """Write `value` at the commit. A record that was not read must not exist."""
@@ -68,22 +79,24 @@ class Transactor:
         self._rng = rng or Random()
 
     def run(self, action: str, subject: str, op_id: str, decision: Callable[[Transaction], T],
-            form: type[T]) -> T:
-        """The decision's answer, committed once. Raises what the decision raises; Unavailable after many lost races."""
+            form: type[T], reads: Sequence[Key] = ()) -> T:
+        """The decision's answer, committed once; `reads` is what it is known to need. Raises what the decision raises;
+        Unavailable after many lost races."""
         for turn in range(TRIES):
             try:
                 with self._table.session():
-                    return self._once(action, subject, op_id, decision, form)
+                    return self._once(action, subject, op_id, decision, form, reads)
             except Conflict:
                 self._pause(self._rng.uniform(0, min(0.002 * 2**turn, 0.25)))
         raise Unavailable(f"{action} {subject}: lost {TRIES} races in a row; the backend is too busy")
 
     def _once(self, action: str, subject: str, op_id: str, decision: Callable[[Transaction], T],
-              form: type[T]) -> T:
-        known = self._table.get("op", op_id)
+              form: type[T], reads: Sequence[Key]) -> T:
+        transaction = Transaction(self._table)
+        transaction.look([("op", op_id), HEAD, *reads])
+        known = transaction.seen(("op", op_id))
         if known is not None:
             return msgspec.json.decode(known.body, type=form)
-        transaction = Transaction(self._table)
         try:
             answer = decision(transaction)
         except (Refused, UserError):
@@ -98,7 +111,7 @@ class Transactor:
         return answer
 
     def _commit(self, action: str, subject: str, op_id: str, transaction: Transaction) -> None:
-        head = self._table.get(*HEAD)
+        head = transaction.seen(HEAD)
         n = head.version + 1 if head else 1  # the head's version is the number of changes
         images = tuple(Image(w.kind, w.id, w.expected + 1, w.tag, msgspec.Raw(w.body)) for w in transaction.writes)
         change = Change(n=n, at=self._wall(), action=action, subject=subject, op_id=op_id, records=images)

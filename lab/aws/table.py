@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import islice
 from random import Random
 from time import sleep
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -24,11 +24,12 @@ from botocore.exceptions import ClientError
 
 from lab.aws.errors import plain_errors
 from lab.errors import Conflict, Damaged, Refused, Unavailable
-from lab.table import Check, Record, Write
+from lab.table import Check, Key, Record, Write
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+T = TypeVar("T")
 BY_TAG = "by_tag"
 # What CDK deploys and what `create_table` makes. The index holds keys alone: bodies are written and paid once.
 TABLE_SCHEMA: dict[str, Any] = {
@@ -92,8 +93,8 @@ class DynamoTable:
         item = answer.get("Item")
         return None if item is None else self._verified(item)
 
-    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
-        return list(self._records(kind, iter(ids), GET_BATCH))
+    def get_many(self, keys: Sequence[Key]) -> Sequence[Record]:
+        return list(self._records(iter(keys), GET_BATCH))
 
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:
@@ -101,8 +102,8 @@ class DynamoTable:
         if tag is None:
             found = map(self._verified, self._query(kind, after, limit, newest_first))
         else:
-            ids = (item["sk"]["S"] for item in self._query(kind, after, limit, newest_first, tag))
-            found = (record for record in self._records(kind, ids, min(limit, GET_BATCH)) if record.tag == tag)
+            keys = ((kind, item["sk"]["S"]) for item in self._query(kind, after, limit, newest_first, tag))
+            found = (record for record in self._records(keys, min(limit, GET_BATCH)) if record.tag == tag)
         return list(islice(found, limit))
 
     def commit(self, writes: Sequence[Write], checks: Sequence[Check] = (), *, label: str = "") -> None:
@@ -155,20 +156,21 @@ class DynamoTable:
                 return
             asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _records(self, kind: str, ids: Iterator[str], at_once: int) -> Iterator[Record]:
-        """Those of the ids that exist, in the order given, read consistently."""
-        for batch in _batches(ids, at_once):
-            found: dict[str, Record] = {}
-            asked: Any = {self._name: {"Keys": [_key(kind, id) for id in batch], "ConsistentRead": True}}
+    def _records(self, keys: Iterator[Key], at_once: int) -> Iterator[Record]:
+        """Those that exist, in the order given, read consistently."""
+        for batch in _batches(keys, at_once):
+            found: dict[Key, Record] = {}
+            asked: Any = {self._name: {"Keys": [_key(*key) for key in batch], "ConsistentRead": True}}
             for turn in self._turns("read"):
                 with plain_errors(self._what):
                     answer = self._client.batch_get_item(RequestItems=asked)
-                found |= {record.id: record for record in map(self._verified, answer["Responses"].get(self._name, []))}
+                records = map(self._verified, answer["Responses"].get(self._name, []))
+                found |= {(record.kind, record.id): record for record in records}
                 asked = answer.get("UnprocessedKeys")
                 if not asked:
                     break
                 self._wait(turn)
-            yield from (found[id] for id in batch if id in found)
+            yield from (found[key] for key in batch if key in found)
 
     # ------------------------------------------------------------------ writing
 
@@ -244,7 +246,7 @@ def _tagged(kind: str, tag: str) -> str:
     return f"{kind}#{tag}"
 
 
-def _batches(ids: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(ids)
+def _batches(these: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(these)
     while batch := list(islice(iterator, size)):
         yield batch

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import Conflict, Damaged, Unavailable
-from lab.table import Check, Record, Write
+from lab.table import Check, Key, Record, Write
 
 FULL_BYTES = 1 << 20  # a disk with less than this left is full
 BUSY_S = 10.0  # how long a writer waits in line for the database; well within a lease
@@ -58,8 +58,8 @@ class SqliteTable:
             row = self._db.execute(GET, (kind, id)).fetchone()
         return None if row is None else _verified(row)
 
-    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
-        return [record for id in ids if (record := self.get(kind, id)) is not None]
+    def get_many(self, keys: Sequence[Key]) -> Sequence[Record]:
+        return [record for key in keys if (record := self.get(*key)) is not None]
 
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:

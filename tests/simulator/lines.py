@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lab.backend import Message, Queue
 from lab.errors import Conflict, Unavailable
-from lab.table import Check, Record, Write
+from lab.table import Check, Key, Record, Write
+from lab.transaction import HEAD
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -32,16 +33,19 @@ class Line:
 
     def get(self, kind: str, id: str) -> Record | None:
         self.reach()
-        if kind == "head":  # a decision has read all that it rests on
-            self._overtaken()
         record = self._table.get(kind, id)
         if kind == "op" and record is not None:
             self._world.saw("answered again by op_id")
         return record
 
-    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
+    def get_many(self, keys: Sequence[Key]) -> Sequence[Record]:
         self.reach()
-        return self._table.get_many(kind, ids)
+        found = self._table.get_many(keys)
+        if HEAD in keys:  # a decision has read what it knew that it needs
+            self._overtaken()
+        if any(record.kind == "op" for record in found):
+            self._world.saw("answered again by op_id")
+        return found
 
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:

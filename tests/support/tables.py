@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import Unavailable
 from lab.local.table import SqliteTable
-from lab.table import Check, Record, Table, Write
+from lab.table import Check, Key, Record, Table, Write
 
 if TYPE_CHECKING:
     from support.servers import Endpoint
@@ -64,8 +64,8 @@ class LosesReplies:
                 self.delay_next -= 1
         return self._table.get(kind, id)
 
-    def get_many(self, kind: str, ids: Sequence[str]) -> Sequence[Record]:
-        return self._table.get_many(kind, ids)
+    def get_many(self, keys: Sequence[Key]) -> Sequence[Record]:
+        return [record for key in keys if (record := self.get(*key)) is not None]
 
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:

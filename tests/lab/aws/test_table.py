@@ -95,13 +95,13 @@ def test_a_cancelled_transaction_for_any_other_reason_is_not_tried_again(stubbed
 
 def test_a_ledger_gets_through_a_storm_of_conflicts(stubbed: Stubbed) -> None:
     """From the ledger's call down to the wire: conflicts, then a moved version, then the commit."""
-    stubbed.answers.add_response("get_item", {})  # no such op_id
+    nothing = {"Responses": {}}
+    stubbed.answers.add_response("batch_get_item", nothing)  # no such op_id, and no changes yet
     stubbed.answers.add_response("get_item", {})  # the budget is new
-    stubbed.answers.add_response("get_item", {})  # no changes yet
     stubbed.cancels("TransactionConflict", "None", "None", "None")
     stubbed.cancels("ConditionalCheckFailed", "None", "None", "None")
-    for _ in range(3):
-        stubbed.answers.add_response("get_item", {})
+    stubbed.answers.add_response("batch_get_item", nothing)
+    stubbed.answers.add_response("get_item", {})
     stubbed.commits()
     ledger = Ledger(stubbed.table, SystemClock(), pause=stubbed.pauses.append)
     assert ledger.accounts.set_cap("run", 5, op_id="mine").free == 5
