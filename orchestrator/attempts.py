@@ -24,20 +24,23 @@ class Attempts:
                  show_life: Callable[[], None]) -> None:
         self._ledger, self._picture, self._now, self._epoch = ledger, picture, clock.monotonic, epoch
         self._show_life = show_life
-        self._watch = LeaseWatch()
+        self._watch, self._next_look = LeaseWatch(), 0.0
 
     def watch_anew(self) -> None:
-        self._watch = LeaseWatch()
+        self._watch, self._next_look = LeaseWatch(), 0.0
 
     def end_silent(self) -> None:
-        """Those whose worker was not heard for a whole lease time."""
-        view, attempts = self._picture.view, list[Seen]()
+        """Those whose worker was not heard for a whole lease time. We look as often as they beat, and within a quarter
+        of each lease."""
+        if self._now() < self._next_look:
+            return
+        view, settings = self._picture.view, self._picture.settings
         running = view.running()
         beats = self._ledger.beats({experiment.id: experiment.fence for experiment in running})
-        for experiment in running:
-            beat = beats.get(experiment.id)
-            lease_s = terms_of(experiment.attempts[-1], self._picture.settings).lease_s
-            attempts.append(Seen(experiment.id, experiment.fence, beat.n if beat else 0, lease_s))
+        leases = {experiment.id: terms_of(experiment.attempts[-1], settings).lease_s for experiment in running}
+        attempts = [Seen(experiment.id, experiment.fence, beats[experiment.id].n if experiment.id in beats else 0,
+                         leases[experiment.id]) for experiment in running]
+        self._next_look = self._now() + min([settings.limits.beat_s, *(lease_s / 4 for lease_s in leases.values())])
         for silent in self._watch.silent(attempts, self._now()):
             log.info("lease ended for silence", experiment=silent.experiment, fence=silent.fence)
             self._end(view.live[silent.experiment], "lost", "no heartbeat for a lease time")

@@ -59,7 +59,7 @@ class Course:
             control=view.control, level=self._books.level(view, settings), override=self.overridden,
             starved=self._books.starved and not running and not view.used,
             quota_done=not self._proposals.quota_left and not exploring,
-            exhausted=self._proposals.planner.exhausted and not exploring and not self._ledger.office.ideas(),
+            exhausted=self._proposals.planner.exhausted and not exploring and not view.ideas,
             goal_reached=limits.stop_at_goal and believed is not None and believed.meets,
             goal_in_sight=limits.stop_at_goal and in_sight,
             confirmed=not worth_confirming(view, ahead, 0, exploring=False), running=len(running),

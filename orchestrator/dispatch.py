@@ -24,14 +24,16 @@ class Dispatch:
 
     def send(self, *, overridden: bool) -> None:
         """All that may start; where a person has `overridden` the budget's levels, trainings among them."""
-        for experiment in self._may_start(overridden):
+        due = [one for one in self._may_start(overridden) if one.state == "proposed" or one.reservation is None]
+        for experiment in due:
             try:
                 self._send(experiment)
             except Stale:
                 raise
             except Refused as refusal:  # cancelled or claimed a moment ago: the next look shows it
                 log.info("not dispatched", experiment=experiment.id, why=str(refusal))
-        self._picture.catch_up()
+        if due:
+            self._picture.catch_up()
         self._messages.send_again([one for one in self._may_start(overridden) if one.reservation is not None])
 
     def _may_start(self, overridden: bool) -> list[Experiment]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from agents.words import moment
+from lab.control import Change
 from lab.errors import NotFound, SettingsError
+from lab.experiment import Experiment
 from lab.ledger import Ledger
 from lab.settings import Settings, goals_of, require_metrics
 from lab.track import Goal
 from orchestrator.given import Surroundings
-from orchestrator.view import View
+from orchestrator.view import ENDED, View
 
 ROUND = 200  # changes followed in one round
 
@@ -21,7 +24,7 @@ log = structlog.get_logger("daemon")
 
 class Picture:
     """See the module. `ready` is false until all is loaded, and again once the settings have changed; `ended` is told
-    of each change of an experiment that has ended."""
+    of each experiment that ends."""
 
     def __init__(self, ledger: Ledger, around: Surroundings, settings: Settings) -> None:
         self._ledger, self._around = ledger, around
@@ -29,7 +32,7 @@ class Picture:
         self.ready = False
         self.view: View
         self.goals: tuple[Goal, ...] = ()
-        self.ended: Callable[[str], None] = lambda id: None
+        self.ended: Callable[[Experiment], None] = lambda experiment: None
         self._revision = 0
         self._override = 0.0  # until when, as last told
         self._held = ""  # why the budget guard holds the lab, as last told
@@ -46,15 +49,19 @@ class Picture:
         if self._around.journal is not None:
             self._around.journal.append(changes)
         for change in changes:
-            self.view.apply(change)
-            if change.subject in self.view.ended:
-                self.ended(change.subject)
+            self._take_in(change)
         if self.view.control.settings != self._revision:
             self._adopt(self.view.control.settings)
             self.ready = False
         self._hear_override()
         self._hear_guard()
         return len(changes) == ROUND
+
+    def _take_in(self, change: Change) -> None:
+        self.view.apply(change)
+        for image in change.records:
+            if image.kind == "experiment" and image.tag in ENDED:
+                self.ended(msgspec.json.decode(image.body, type=Experiment))
 
     def catch_up(self) -> None:
         """See our own writes at once: the next number and the places in flight depend on them."""

@@ -61,8 +61,9 @@ class Planner:
         self._asked = 0
         self._fruitless = 0
         self._failing = False  # the last ask ended in an error
-        for id in view.explored:
-            self._show(ledger.experiment(id))
+        self._candidate: Experiment | None = None  # the last whose confirmations were asked for
+        for experiment in ledger.some(view.explored):
+            self._show(experiment)
 
     @property
     def exhausted(self) -> bool:
@@ -73,7 +74,9 @@ class Planner:
 
     def confirmation(self, candidate: str) -> Experiment | None:
         """The next missing confirmation of this candidate."""
-        of = self._ledger.experiment(candidate)
+        if self._candidate is None or self._candidate.id != candidate:
+            self._candidate = self._ledger.experiment(candidate)
+        of = self._candidate
         for seed in missing_seeds(self._view, of.spec.recipe())[:1]:
             spec = replace(of.spec, clips=self._clips.confirm, seed=seed)
             return self._new(spec, "confirm", of.designer, parents=(candidate,), group=candidate,
@@ -119,10 +122,10 @@ class Planner:
         self._fruitless += 1
         self._memory.see(self._ledger.experiment(original))
 
-    def ended(self, id: str) -> None:
+    def ended(self, experiment: Experiment) -> None:
         """An experiment has ended. Without a seed the designers learn of it now; with one, when its turn comes."""
-        if not self._seeded and id in self._shown:
-            self._memory.see(self._ledger.experiment(id))
+        if not self._seeded and experiment.id in self._shown:
+            self._memory.see(experiment)
 
     def started(self, experiment: Experiment) -> None:
         self._show(experiment)

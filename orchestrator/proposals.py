@@ -78,7 +78,7 @@ class Proposals:
 
     def _take_ideas(self) -> None:
         """Propose what people asked for. What cannot be run is said and put aside."""
-        for idea in self._ledger.office.ideas():
+        for idea in sorted(self._picture.view.ideas.values(), key=lambda one: one.key):
             try:
                 experiment = self.planner.idea(idea)
                 self._ledger.propose(experiment, epoch=self._seat.epoch, op_id=f"idea.{idea.key}")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from lab.accounts import latest_attempts
-from lab.control import Change, Control, Image, Report
+from lab.control import Change, Control, Idea, Image, Report
 from lab.experiment import Attempt, Experiment, Scores
 from lab.judging import champion as rule
 from lab.judging.champion import ConfirmState, Rank
@@ -24,7 +24,7 @@ from lab.track import Goal, Track
 
 ENDED = ("finished", "cancelled")
 PAGE = 500
-LAG = 300  # changes that the list of open reservations may lag behind, on a backend whose index does
+LAG = 300  # changes that lists by tag may lag behind, on a backend whose index does
 
 
 class View:
@@ -50,6 +50,7 @@ class View:
         self.used: dict[str, tuple[str, Attempt]] = {}  # reservation → (experiment, the attempt that ended on it)
         self.budgets: dict[str, Budget] = {}
         self.control = Control()
+        self.ideas: dict[str, Idea] = {}  # of people, that wait
         self.reports: set[str] = set()
         self.waiting_reports: dict[str, Report] = {}
         self.recent_costs: list[int] = []  # of the last attempts
@@ -58,7 +59,8 @@ class View:
         self._numbers: set[str] = set()
         self._readers: dict[str, Callable[[Image], None]] = {
             "reservation": self._see_reservation, "experiment": self._see_experiment, "budget": self._see_budget,
-            "entry": self._see_entry, "control": self._see_control, "report": self._see_report}
+            "entry": self._see_entry, "control": self._see_control, "idea": self._see_idea,
+            "report": self._see_report}
 
     @property
     def count(self) -> int:
@@ -163,6 +165,13 @@ class View:
     def _see_control(self, image: Image) -> None:
         self.control = msgspec.json.decode(image.body, type=Control)
 
+    def _see_idea(self, image: Image) -> None:
+        idea = msgspec.json.decode(image.body, type=Idea)
+        if idea.taken:
+            self.ideas.pop(idea.key, None)
+        else:
+            self.ideas[idea.key] = idea
+
     def _see_report(self, image: Image) -> None:
         report = msgspec.json.decode(image.body, type=Report)
         self.reports.add(report.key)
@@ -176,8 +185,9 @@ def _records(ledger: Ledger) -> Iterator[Record]:
     """What a view is made of, reservations before the attempts that used them. Books that are closed stay shut: of
     settled reservations only the latest are read, of entries only those of the last attempts."""
     yield from _pages(ledger, "reservation", "open")
-    for change in ledger.changes(max(ledger.last_change() - LAG, 0), LAG):  # the list may not know of them yet
-        yield from (image.record() for image in change.records if image.kind == "reservation")
+    yield from _pages(ledger, "idea", "waiting")
+    for change in ledger.changes(max(ledger.last_change() - LAG, 0), LAG):  # the lists may not know of them yet
+        yield from (image.record() for image in change.records if image.kind in ("reservation", "idea"))
     for kind in ("experiment", "budget", "control", "report"):
         yield from _pages(ledger, kind)
     yield from reversed(latest_attempts(ledger.table, RECENT))

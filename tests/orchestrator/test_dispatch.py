@@ -19,13 +19,14 @@ from lab.local.queue import SqliteQueue
 from lab.local.store import FileStore
 from lab.local.table import SqliteTable
 from lab.settings import parse
-from lab.table import Record
+from lab.table import Key, Record
 from orchestrator.books import Books
 from orchestrator.daemon import Daemon
 from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
 from orchestrator.proposer import InlineProposer
 from support.curve.spec import TRACK
+from support.house import House
 
 SETTINGS = parse("[designers]\nevolution = 0.0\n[limits]\nexperiments = 3\n")
 
@@ -135,20 +136,22 @@ def test_there_is_work_for_each_worker_that_may_come_and_one_that_waits(
     assert len(list(backend.ledger.all_experiments())) == in_flight
 
 
-def test_all_heartbeats_are_looked_at_in_one_request(backend: Backend, daemon: Daemon,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds(daemon)
-    for experiment in backend.ledger.all_experiments("queued"):
-        if experiment.reservation:
-            backend.ledger.claim(experiment.id, worker="w", device_class="cpu", op_id=f"claim.{experiment.id}")
-    rounds(daemon)
+def test_all_heartbeats_are_looked_at_in_one_request_and_no_oftener_than_they_come(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = "workers = 2\nlease_s = 120\nbeat_s = 15\ngrace_s = 15\n"
+    house = House(tmp_path, parse(f"[designers]\nevolution = 0.0\n[limits]\n{limits}"))
+    daemon, ledger = house.daemon(), house.backend.ledger
+    house.lives(daemon, minutes=0.5)
+    for experiment in ledger.all_experiments("queued"):
+        ledger.claim(experiment.id, worker="w", device_class="cpu", op_id=f"claim.{experiment.id}")
+    house.lives(daemon, minutes=0.5)
     assert len(daemon.view.running()) > 1
     asked: list[int] = []
-    many = backend.ledger.table.get_many
+    many = ledger.table.get_many
 
-    def get_many(kind: str, ids: Sequence[str]) -> Sequence[Record]:
-        asked.append(len(ids))
-        return many(kind, ids)
-    monkeypatch.setattr(backend.ledger.table, "get_many", get_many)
-    daemon.step()
-    assert asked == [len(daemon.view.running())]
+    def get_many(keys: Sequence[Key]) -> Sequence[Record]:
+        asked.append(sum(kind == "beat" for kind, _ in keys))
+        return many(keys)
+    monkeypatch.setattr(ledger.table, "get_many", get_many)
+    house.lives(daemon, minutes=0.5)
+    assert [count for count in asked if count] == [len(daemon.view.running())] * 2

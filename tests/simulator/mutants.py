@@ -58,9 +58,7 @@ def _view_first(self: Any) -> bool:
     """`Picture.follow` with the journal last."""
     changes: Sequence[Change] = self._ledger.changes(self.view.change, orchestrator.picture.ROUND)
     for change in changes:
-        self.view.apply(change)
-        if change.subject in self.view.ended:
-            self.ended(change.subject)
+        self._take_in(change)
     if self.view.control.settings != self._revision:
         self._adopt(self.view.control.settings)
         self.ready = False
