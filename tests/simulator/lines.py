@@ -40,12 +40,13 @@ class Line:
 
     def get_many(self, keys: Sequence[Key]) -> Sequence[Record]:
         self.reach()
-        found = self._table.get_many(keys)
-        if HEAD in keys:  # a decision has read what it knew that it needs
+        found = list(self._table.get_many([key for key in keys if key != HEAD]))
+        if HEAD in keys:  # a decision's; the worst moment at which others can come between two of its reads
             self._overtaken()
+            found += self._table.get_many([HEAD])
         if any(record.kind == "op" for record in found):
             self._world.saw("answered again by op_id")
-        return found
+        return sorted(found, key=lambda record: keys.index((record.kind, record.id)))
 
     def page(self, kind: str, *, tag: str | None = None, after: str = "", limit: int = 100,
              newest_first: bool = False) -> Sequence[Record]:

@@ -27,6 +27,7 @@ import orchestrator.picture
 from lab.control import Change
 from lab.experiment import MOVES, Attempt, Terms
 from lab.settings import Settings
+from lab.table import Key
 from lab.transaction import Transaction
 from orchestrator.leases import Seen
 
@@ -45,9 +46,10 @@ def nothing(*_: Any, **__: Any) -> None:
 
 
 def _always_anew(self: Any, action: str, subject: str, op_id: str, decision: Callable[[Transaction], Any],
-                 form: Any) -> Any:
+                 form: Any, reads: Sequence[Key]) -> Any:
     """`Transactor._once` without the look for an earlier answer."""
     transaction = Transaction(self._table)
+    transaction.look([lab.transaction.HEAD, *reads])
     answer = decision(transaction)
     transaction.put("op", f"{op_id}#{self._table.get('head', 'changes')}", answer)
     self._commit(action, subject, op_id, transaction)
