@@ -292,7 +292,7 @@ class Worker:
     def _used_s(self, job: Job) -> float:
         """What is billed: the time since the claim, but for that in which others had the machine."""
         waited_s = job.waited_s + (job.running.waited_s if job.running is not None else 0.0)
-        return self._now() - job.started - waited_s
+        return max(self._now() - job.started - waited_s, 0.0)
 
     def _requests(self) -> dict[str, float]:
         """That no ended attempt has told of."""

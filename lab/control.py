@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from lab.money import Level
+from lab.money import MOST, Level
 from lab.table import Record
+
+Counted = Annotated[float, msgspec.Meta(ge=0, le=MOST)]  # held to it as it is read; what is not finite is not JSON
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -124,11 +126,11 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
 
     fence: int
     n: int
-    used_s: float = 0.0
-    at: float = 0.0  # wall clock of a daemon, for people
+    used_s: Counted = 0.0
+    at: Counted = 0.0  # wall clock of a daemon, for people
     phase: str = ""
     progress: dict[str, Any] = {}
-    requests: dict[str, float] = {}
+    requests: dict[str, Counted] = {}
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,12 @@ simulator takes them out one at a time and must notice (`tests/simulator/mutants
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lab.control import DaemonLease, Guarded
 from lab.errors import OverBudget, Refused, Stale, WrongState
 from lab.experiment import MOVES, Experiment, Outcome, State
-from lab.money import Budget, Entry, Microusd, Reservation, cost_of, usd
+from lab.money import MOST, Budget, Entry, Microusd, Reservation, cost_of, usd
 
 
 def check_move(experiment: Experiment, to: State) -> None:
@@ -117,6 +119,12 @@ def check_new_reservation(exists: bool, key: str) -> None:
 def check_new_report(exists: bool, key: str) -> None:
     if exists:
         raise WrongState(f"the report for {key} is in the outbox already")
+
+
+def check_used(seconds: Iterable[float]) -> None:
+    """What a record with NaN or infinity in it holds, nobody could read again."""
+    if not all(abs(one) <= MOST for one in seconds):
+        raise Refused("an attempt has used as many seconds as nobody can have counted")
 
 
 def check_outcome(outcome: Outcome) -> None:

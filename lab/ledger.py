@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from lab import guards
 from lab.accounts import Accounts
+from lab.beats import Beats
 from lab.clock import Clock
 from lab.control import Beat, Change
 from lab.errors import Duplicate, NotFound, Refused
@@ -34,10 +35,10 @@ class Ledger:
 
     def __init__(self, table: Table, clock: Clock, rng: Random | None = None,
                  pause: Callable[[float], None] = sleep) -> None:
-        self.table, self._clock = table, clock
+        self.table, self._clock, self._beats = table, clock, Beats(table)
         self._transactor = Transactor(table, clock.wall, rng, pause)
         self.accounts = Accounts(self._transactor, table, clock)
-        self.office = Office(self._transactor, table, clock)
+        self.office = Office(self._transactor, table, clock, self._beats)
 
     # ------------------------------------------------------------------ the daemon's calls
 
@@ -101,11 +102,12 @@ class Ledger:
         return self._transactor.run("claim", id, op_id, decide, int, reads=[_key(id)])
 
     def beat(self, id: str, beat: Beat) -> None:
-        """Set the attempt's heartbeat. Raises Stale when the attempt is not the current one: stop at once."""
+        """Set the attempt's heartbeat. Raises Stale when the attempt is not the current one: stop at once; Refused for
+        numbers that cannot be."""
         experiment = self.experiment(id)
         guards.check_running(experiment)
         guards.check_fence(experiment, beat.fence)
-        self.table.set("beat", f"{id}.{beat.fence}", msgspec.json.encode(beat))
+        self._beats.set(f"{id}.{beat.fence}", beat)
 
     def checkpointed(self, id: str, fence: int, phase: str, checkpoint: Checkpoint, *, op_id: str) -> str:
         """Remember what a phase has left, so that no one runs it again, and whether that is anything new."""
@@ -215,14 +217,13 @@ class Ledger:
             after = page[-1].id
 
     def beat_of(self, id: str, fence: int) -> Beat | None:
-        record = self.table.get("beat", f"{id}.{fence}")
-        return msgspec.json.decode(record.body, type=Beat) if record else None
+        """The last; none also where it cannot be read."""
+        return self._beats.last(f"{id}.{fence}")
 
     def beats(self, fences: Mapping[str, int]) -> dict[str, Beat]:
         """The last heartbeat of each experiment's attempt with that fence, where there was one."""
         asked = {f"{id}.{fence}": id for id, fence in fences.items()}
-        return {asked[record.id]: msgspec.json.decode(record.body, type=Beat)
-                for record in self.table.get_many([("beat", name) for name in asked])}
+        return {asked[name]: beat for name, beat in self._beats.some(asked).items()}
 
     def changes(self, since: int, limit: int = PAGE) -> Sequence[Change]:
         """Those after number `since`, in order, without gaps."""
@@ -285,6 +286,7 @@ def _poisonous(experiment: Experiment) -> str:
 def _end_attempt(experiment: Experiment, ending: Ending, used_s: float, detail: str,
                  phases: dict[str, float]) -> Experiment:
     """The current attempt ends; its reservation stays open in the accounts until the daemon settles it."""
+    guards.check_used((used_s, *phases.values()))
     *earlier, last = experiment.attempts
     ended = replace(last, ending=ending, used_s=used_s, detail=detail, phases=phases)
     return replace(experiment, attempts=(*earlier, ended), reservation=None)

@@ -13,6 +13,7 @@ from lab.errors import Refused
 Microusd = int
 Level = Literal["ok", "medium", "high", "critical"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.95, "critical"), (0.85, "high"), (0.70, "medium"))
+MOST = 1e12  # seconds or requests: nobody can have counted more
 RECENT = 100  # attempts whose costs tell what the next will probably cost
 SEVERITY: tuple[Level, ...] = ("ok", "medium", "high", "critical")
 
@@ -87,9 +88,14 @@ def price_of(prices_usd_h: Mapping[str, float], job_class: str) -> float:
     return prices_usd_h[job_class]
 
 
+def within(counted: float) -> float:
+    """What can have been counted of it; nothing of what is no number."""
+    return min(max(0.0, counted), MOST)  # in this order, in which max passes NaN over
+
+
 def cost_of(seconds: float, price_usd_h: float) -> Microusd:
     """Cost of that many seconds, rounded up: a reservation must never be too small by rounding."""
-    return math.ceil(max(seconds, 0.0) / 3600 * price_usd_h * 1_000_000)
+    return math.ceil(within(seconds) / 3600 * price_usd_h * 1_000_000)
 
 
 def level_of(spent: Microusd, expected: Microusd, cap: Microusd) -> Level:

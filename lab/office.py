@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lab import guards
+from lab.beats import Beats
 from lab.clock import Clock
 from lab.control import Beat, Control, DaemonLease, Guarded, Idea, LatestPage, Report, Run, SettingsRevision
 from lab.errors import LabHeld
@@ -22,8 +23,8 @@ PAGE = ("page", "latest")
 
 
 class Office:
-    def __init__(self, transactor: Transactor, table: Table, clock: Clock) -> None:
-        self._transactor, self._table, self._clock = transactor, table, clock
+    def __init__(self, transactor: Transactor, table: Table, clock: Clock, beats: Beats) -> None:
+        self._transactor, self._table, self._clock, self._beats = transactor, table, clock, beats
 
     # ------------------------------------------------------------------ one daemon
 
@@ -80,17 +81,16 @@ class Office:
     def beat_daemon(self, epoch: int, n: int, ran_s: float = 0.0, paid: dict[str, Any] | None = None) -> None:
         """The daemon's heartbeat. Raises Stale when another daemon has taken over."""
         guards.check_epoch(self.lease(), epoch)
-        self._table.set("beat", f"daemon.{epoch}", msgspec.json.encode(
-            Beat(fence=epoch, n=n, used_s=ran_s, at=self._clock.wall(), progress=paid or {})))
+        self._beats.set(f"daemon.{epoch}", Beat(fence=epoch, n=n, used_s=ran_s, at=self._clock.wall(),
+                                                progress=paid or {}))
 
     def daemon_beat(self, epoch: int) -> int:
         sign = self.daemon_sign(epoch)
         return sign.n if sign else 0
 
     def daemon_sign(self, epoch: int) -> Beat | None:
-        """The last heartbeat of the daemon of that epoch."""
-        record = self._table.get("beat", f"daemon.{epoch}")
-        return msgspec.json.decode(record.body, type=Beat) if record else None
+        """The last heartbeat of the daemon of that epoch; none also where it cannot be read."""
+        return self._beats.last(f"daemon.{epoch}")
 
     def last_sign(self, run: int, epoch: int) -> Beat | None:
         """The last heartbeat of those who carried that run before this epoch: one may have died before its first."""

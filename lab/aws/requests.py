@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import Any, TypeVar
 
+from lab.money import within
+
 CAPACITY = "ReturnConsumedCapacity"  # what makes DynamoDB state them
 READS = frozenset({"GetItem", "BatchGetItem", "Query"})
 REMOVALS = frozenset({"DeleteObject", "DeleteObjects", "AbortMultipartUpload"})
@@ -47,7 +49,7 @@ class Requests:
 def cost_usd(counted: Mapping[str, float], usd_million: Mapping[str, float]) -> float:
     """A kind without a price, as a worker of another version may tell of, counts as the dearest."""
     dearest = max(usd_million.values())
-    return sum(max(count, 0.0) * usd_million.get(kind, dearest) for kind, count in counted.items()) / MILLION
+    return sum(within(count) * usd_million.get(kind, dearest) for kind, count in counted.items()) / MILLION
 
 
 def _asking_for_units(params: Mapping[str, Any], model: Any, **_: Any) -> dict[str, Any] | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.errors import Refused
-from lab.money import Budget, Reservation, cost_of, expected_cost, level_of, price_of, to_micro, usd, worst_level
+from lab.money import MOST, Budget, Reservation, cost_of, expected_cost, level_of, price_of, to_micro, usd, worst_level
 
 
 def test_an_hour_costs_its_price() -> None:
@@ -24,6 +26,12 @@ def test_a_cost_is_never_rounded_down(seconds: float, price_usd_h: float) -> Non
 def test_even_a_moment_costs_something_and_time_that_ran_backwards_nothing() -> None:
     assert cost_of(0.001, 0.01) == 1
     assert cost_of(-5.0, 1.0) == 0
+
+
+@pytest.mark.parametrize(("seconds", "counted"), [(1e308, MOST), (math.inf, MOST), (math.nan, 0.0)])
+def test_time_that_nobody_can_have_counted_has_a_cost_all_the_same(seconds: float, counted: float) -> None:
+    """A daemon that cannot say it would die of it each time that it starts."""
+    assert cost_of(seconds, 20.0) == cost_of(counted, 20.0)
 
 
 def test_an_unknown_price_refuses_and_names_the_setting() -> None:

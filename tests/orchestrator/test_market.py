@@ -92,6 +92,19 @@ def test_an_attempt_pays_the_requests_that_its_worker_has_counted(house: House, 
     assert (paid.amount, paid.used_s) == (cost_of(100.0, SPOT_USD_H) + 3000, 100.0)
 
 
+@pytest.mark.parametrize("body", [b'{"fence":1,"n":1,"requests":{"bill":1e308}}', b'{"fence":1,"n":1,"used_s":null}',
+                                  b'{"fence":1,"n":1,"used_s":1e308,"requests":{"bill":null}}'])
+def test_no_heartbeat_ends_a_daemon_or_those_after_it(house: House, body: bytes) -> None:
+    daemon = house.daemon()
+    id, fence = claimed(house, daemon, SPOT)
+    house.backend.ledger.table.set("beat", f"{id}.{fence}", body)
+    house.lives(daemon, minutes=1)
+    finish(house, id, fence, 100.0)
+    house.lives(daemon, minutes=0)
+    (paid,) = entries(house, "attempt")
+    assert paid.amount == cost_of(100.0, SPOT_USD_H)
+
+
 def test_nothing_is_paid_above_what_was_reserved_whatever_the_market_asks(house: House, market: Listed) -> None:
     market.known["i-1"] = 1e6
     daemon = house.daemon()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import boto3
@@ -11,6 +12,7 @@ from botocore.stub import ANY, Stubber
 from lab.aws.prices import price_list, prices_of
 from lab.aws.requests import Requests, cost_usd
 from lab.aws.table import DynamoTable, connect, create_table
+from lab.money import MOST
 from lab.table import Check, Write
 from support.servers import Endpoint
 
@@ -76,6 +78,8 @@ def test_what_was_counted_costs_by_the_table_and_nothing_is_free_or_below_zero()
     assert cost_usd({"queue": 5e6, "ledger_write": 1e6}, PRICES) == pytest.approx(2.0 + 0.625)
     assert cost_usd({"of a later version": 1.0}, PRICES) == pytest.approx(0.01), "as the dearest that has a price"
     assert cost_usd({"queue": -5e6}, PRICES) == 0
+    assert cost_usd({"queue": math.nan}, PRICES) == 0
+    assert cost_usd({"bill": 1e308, "queue": math.inf}, PRICES) == cost_usd({"bill": MOST, "queue": MOST}, PRICES)
 
 
 @pytest.mark.ci

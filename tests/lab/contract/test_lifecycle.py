@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -224,6 +227,53 @@ def test_a_beat_is_set_and_not_added(lab: Laboratory) -> None:
     assert lab.ledger.beat_of(id, fence) == Beat(fence=1, n=2, used_s=3.0, phase="encode", progress={"frame": 2})
     assert lab.ledger.beat_of(id, 2) is None
     assert lab.ledger.last_change() == before, "beats are no changes"
+
+
+ABSURD = (math.nan, math.inf, -1.0, 1e308)
+
+
+@pytest.mark.parametrize("told", [
+    *({"used_s": one} for one in ABSURD), *({"requests": {"queue": one}} for one in ABSURD)])
+def test_a_beat_with_a_number_that_nobody_can_have_counted_is_refused(lab: Laboratory, told: dict[str, Any]) -> None:
+    id, fence = lab.start()
+    lab.ledger.beat(id, Beat(fence=fence, n=1))
+    with pytest.raises(Refused, match=rf"{id}\.{fence}"):
+        lab.ledger.beat(id, Beat(fence=fence, n=2, **told))
+    assert lab.ledger.beat_of(id, fence) == Beat(fence=fence, n=1)
+
+
+@pytest.mark.parametrize("body", [
+    b'{"fence":1,"n":2,"used_s":null}', b'{"fence":1,"n":2,"used_s":1e308}', b'{"fence":1,"n":2,"at":1e300}',
+    b'{"fence":1,"n":2,"requests":{"bill":1e308}}', b'{"fence":1,"n":2,"requests":{"bill":-1}}', b"\xff",
+    b'{"fence":1,"n":2,"progress":{"a":' + b"[" * 50_000])
+def test_an_unreadable_beat_counts_as_none_and_hides_no_other(
+        lab: Laboratory, body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever may write to the table has set it past the ledger."""
+    id, fence = lab.start()
+    other, others = lab.start(experiment("e0002"))
+    lab.ledger.beat(other, Beat(fence=others, n=3))
+    for name in (f"{id}.{fence}", f"daemon.{lab.epoch}"):
+        lab.ledger.table.set("beat", name, body)
+    for _ in range(2):
+        assert lab.ledger.beat_of(id, fence) is None
+        assert lab.ledger.beats({id: fence, other: others}) == {other: Beat(fence=others, n=3)}
+        assert lab.ledger.office.daemon_sign(lab.epoch) is None
+    assert capsys.readouterr().out.count("an unreadable heartbeat counts as none") == 2, "once of each"
+    lab.ledger.beat(id, Beat(fence=fence, n=4))
+    assert lab.ledger.beat_of(id, fence) == Beat(fence=fence, n=4)
+
+
+@pytest.mark.parametrize("used_s", [math.nan, math.inf, 1e308])
+def test_an_attempt_that_used_more_than_anyone_can_have_counted_does_not_end_so(lab: Laboratory, used_s: float) -> None:
+    """A record with NaN in it could be read by nobody."""
+    id, fence = lab.start()
+    with pytest.raises(Refused):
+        lab.ledger.finish(id, fence, SUCCESS, used_s=used_s, phases={}, op_id=lab.op())
+    with pytest.raises(Refused):
+        lab.ledger.finish(id, fence, SUCCESS, used_s=1.0, phases={"fit": used_s}, op_id=lab.op())
+    with pytest.raises(Refused):
+        lab.ledger.release(id, fence, "interrupted", used_s=used_s, op_id=lab.op())
+    assert lab.ledger.experiment(id).state == "running"
 
 
 def test_checkpoints_outlive_the_attempt_that_made_them(lab: Laboratory) -> None:
