@@ -27,8 +27,6 @@ fi
 if [[ $ROLE != orchestrator ]]; then  # it lives for hours, and nothing may run beside what it measures
     systemctl disable --now apt-daily.timer apt-daily-upgrade.timer || said "no timer of apt was stopped"
 fi
-again packages
-own_python
 printf '%s\n' "$HELPER" >/opt/boot/instance.py
 cat >/opt/boot/environment <<END
 AWS_DEFAULT_REGION=$REGION
@@ -43,6 +41,8 @@ set -a
 # shellcheck source=/dev/null
 . /opt/boot/environment
 set +a
+again packages
+own_python
 
 unit() { cat >"/etc/systemd/system/$1"; }
 unit aether-logs.service <<END

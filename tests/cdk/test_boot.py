@@ -110,6 +110,19 @@ def test_a_boot_that_fails_is_told_once_and_never_stands_in_silence(
     assert asked.count("bin/shutdown: -h +30") == stands
 
 
+@pytest.mark.parametrize("away", ["bin/apt-get", "opt/boot/bin/pip"])
+def test_a_boot_from_an_image_is_told_of_though_what_the_image_lacks_cannot_be_had(tmp_path: Path, away: str) -> None:
+    """It has a python with boto3, and neither this boot's helper nor its topic."""
+    steps = SCRIPT[SCRIPT.index("\nif [[ $ROLE != orchestrator ]]"):SCRIPT.index("\nunit() {")]
+    stubs = {"opt/boot/bin/python": 'cat "$1"; echo "to $AETHER_TOPIC as $AETHER_ROLE"', away: "false"}
+    found = dict.fromkeys(("bin/systemctl", "bin/apt-get", "bin/python3", "opt/boot/bin/pip"), "true")
+    settings = "HELPER='the helper' FIRST=newer TOPIC=topic LOG_GROUP=g TOLD="
+    ran, asked = run_head(tmp_path, "cpu", f"{settings}\n{steps}", stubs={**found, **stubs})
+    assert sum(one.startswith(f"{away}:") for one in asked) >= 10
+    assert "the helper\nto topic as cpu\n" in ran.stdout
+    assert "nobody could be told" not in ran.stdout
+
+
 def test_a_boot_outlasts_mirrors_and_locks_that_are_away_for_minutes(tmp_path: Path) -> None:
     """Here they are for two tries; the pauses are stubs."""
     ran, asked = run_head(tmp_path, "cpu", "again packages")
