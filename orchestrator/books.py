@@ -21,7 +21,7 @@ from lab.market import House, Market
 from lab.money import Level, Microusd, Reservation, cost_of, expected_cost, price_of, to_micro, worst_level
 from lab.settings import Settings
 from orchestrator.budgeting import upper_bound_s, used_s
-from orchestrator.meter import Meter
+from orchestrator.meter import Meter, Tab
 from orchestrator.view import View
 
 HOUR_S, DAY_S = 3600.0, 86400.0
@@ -55,9 +55,10 @@ class Hour:
 class Books:
     """See the module. `starved` is true while a reservation does not fit."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, epoch: int, run: int, market: Market | None = None) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, epoch: int, run: int, market: Market | None,
+                 tab: Tab) -> None:
         self._ledger, self._clock, self._epoch, self._run = ledger, clock, epoch, run
-        self._market = market
+        self._market, self._tab = market, tab
         self._trouble: tuple[str, ...] = ()  # that was said
         self._began = clock.monotonic()
         self._billed_at: float | None = None  # when the account's bill was last asked for, as far as we have looked
@@ -153,7 +154,7 @@ class Books:
             return
         self._hours += 1
         now = self._clock.monotonic()
-        self._hour = Hour(key, now, bound, bears, Meter(now, house, busy))
+        self._hour = Hour(key, now, bound, bears, Meter(now, house, busy, self._tab))
 
     def paid(self) -> dict[str, Any]:
         """What a heartbeat tells of the hour that is paid, for whoever has to settle it if we die."""
@@ -169,6 +170,7 @@ class Books:
             return
         now, hour = self._clock.monotonic(), self._hour
         self._settle(view, hour.key, hour.meter.microusd(now), min(now - hour.since, HOUR_S))
+        hour.meter.booked()
         self._hour = None
 
     def _house(self, settings: Settings) -> House:

@@ -143,7 +143,7 @@ class Daemon:
         """What belongs to this run alone."""
         office, seat, around = self._ledger.office, self._seat, self._around
         seat.begin(len(self.view.explored))
-        self._books = Books(self._ledger, around.clock, seat.epoch, seat.run.key, around.market)
+        self._books = Books(self._ledger, around.clock, seat.epoch, seat.run.key, around.market, around.tab)
         self._post = Post(around.backend, around.reporter, around.clock)
         since = seat.down_since()
         if since is not None and self._picture.settings.report.hourly:

@@ -13,6 +13,7 @@ from lab.local.journal import Journal
 from lab.market import Market
 from lab.settings import Settings
 from lab.track import Track
+from orchestrator.meter import Tab
 from orchestrator.planner import ClipSets
 from orchestrator.post import Reporter
 from orchestrator.proposer import Proposer
@@ -41,3 +42,4 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     parse: Callable[[str], Settings]
     journal: Journal | None = None
     market: Market | None = None  # of what machines cost; without one the settings say it
+    tab: Tab = msgspec.field(default_factory=Tab)  # of this process, whose daemons follow each other

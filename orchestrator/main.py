@@ -35,6 +35,7 @@ from lab.track import load_track
 from orchestrator.daemon import Daemon
 from orchestrator.gauges import Gauges
 from orchestrator.given import DaemonConfig, Surroundings
+from orchestrator.meter import Tab
 from orchestrator.planner import clip_sets
 from orchestrator.proposer import ProposerProcess
 from orchestrator.rest import Rest
@@ -76,17 +77,17 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
     require_metrics(settings, track)
     backend = probed(open_backend(address), probe, clock)
     with _only_one_here(backend) as proof:
-        market = open_market(backend)
+        market, tab = open_market(backend), Tab()
         signals, telemetry = _signals(), telemetry_from(os.environ, address, sys.stderr, clock.wall)
         while True:
             gauges = Gauges(telemetry, backend, clock) if telemetry is not None else None
-            upkeep = Upkeep(backend.ledger, clock, market) if market is not None else None
+            upkeep = Upkeep(backend.ledger, clock, market, tab) if market is not None else None
             if standing and not _rested(Rest(backend.ledger), upkeep, signals, gauges):
                 return "told to go while it rested"
             daemon = Daemon(_config(backend, seed, wait, proof, workers), settings, Surroundings(
                 backend=backend, track=track, proposer=ProposerProcess(),
                 reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
-                journal=_journal(backend, probe), market=market))
+                journal=_journal(backend, probe), market=market, tab=tab))
             told = _lived(daemon, signals, gauges, hands_over=standing)
             if not daemon.epoch:
                 return "told to go before it held the lab"

@@ -18,7 +18,7 @@ from lab.ledger import Ledger
 from lab.market import Market
 from lab.money import to_micro
 from orchestrator.books import HOUR_S, open_op
-from orchestrator.meter import Meter
+from orchestrator.meter import Meter, Tab
 from orchestrator.rest import Left
 
 log = structlog.get_logger("upkeep")
@@ -37,8 +37,8 @@ class Hour:
 class Upkeep:
     """See the module. `look` every few seconds of a rest, `end` when it is over; both raise Unavailable."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, market: Market) -> None:
-        self._ledger, self._clock, self._market = ledger, clock, market
+    def __init__(self, ledger: Ledger, clock: Clock, market: Market, tab: Tab) -> None:
+        self._ledger, self._clock, self._market, self._tab = ledger, clock, market, tab
         self._hour: Hour | None = None
 
     def look(self, left: Left) -> None:
@@ -46,12 +46,12 @@ class Upkeep:
         now, house = self._clock.monotonic(), self._market.house()
         if self._hour is None or self._hour.left != left:
             whole, part_s = divmod(max(self._clock.wall() - left.at, 0.0), HOUR_S)
-            self._hour = Hour(left, int(whole) + 1, now - part_s, Meter(now - part_s, house, ()))
+            self._hour = Hour(left, int(whole) + 1, now - part_s, Meter(now - part_s, house, (), self._tab))
         hour = self._hour
         while now - hour.since >= HOUR_S:
             ended = hour.since + HOUR_S
             self._book(hour, ended)
-            hour = self._hour = Hour(left, hour.n + 1, ended, Meter(ended, house, ()))
+            hour = self._hour = Hour(left, hour.n + 1, ended, Meter(ended, house, (), self._tab))
         hour.meter.see(now, house, ())
 
     def end(self) -> None:
@@ -69,5 +69,6 @@ class Upkeep:
         try:
             accounts.book_at_rest(key, hour.meter.microusd(until), (month,), used_s=until - hour.since,
                                   epoch=hour.left.epoch, op_id=f"book.{key}")
+            hour.meter.booked()
         except Refused as refusal:  # a daemon has come meanwhile: what it did not see is a few seconds
             log.info("not booked", key=key, why=str(refusal))

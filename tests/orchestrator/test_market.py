@@ -167,7 +167,7 @@ def test_the_hour_of_a_daemon_that_died_is_paid_by_what_it_had_run_up(house: Hou
 
 
 def test_what_the_daemon_asks_of_the_account_is_paid_with_its_hour(house: House, market: Listed) -> None:
-    market.requests_usd_so_far = 0.5  # of before
+    market.requests_usd_so_far = 0.02  # while it started
     daemon = house.daemon()
     house.lives(daemon, minutes=30)
     (held,) = reserved(house, "overhead")
@@ -175,7 +175,7 @@ def test_what_the_daemon_asks_of_the_account_is_paid_with_its_hour(house: House,
     market.requests_usd_so_far += 0.01
     house.lives(daemon, minutes=31)
     (hour,) = entries(house, "overhead")
-    assert hour.amount == pytest.approx(1e6 * (FIXED + 0.01), rel=0.01)
+    assert hour.amount == pytest.approx(1e6 * (FIXED + 0.02 + 0.01), rel=0.01)
 
 
 def test_an_hour_in_which_more_is_asked_than_it_bears_ends_early(house: House, market: Listed) -> None:

@@ -11,6 +11,7 @@ from lab.market import Rented
 from lab.money import Budget, Entry
 from lab.settings import parse
 from orchestrator.main import _rested
+from orchestrator.meter import Tab
 from orchestrator.rest import Rest
 from orchestrator.upkeep import Upkeep
 from support.house import House
@@ -46,8 +47,8 @@ def rests(house: House, upkeep: Upkeep, minutes: float) -> None:
         upkeep.look(rest.left)
 
 
-def upkeep(house: House, market: Listed) -> Upkeep:
-    return Upkeep(house.backend.ledger, house.clock, market)
+def upkeep(house: House, market: Listed, tab: Tab | None = None) -> Upkeep:
+    return Upkeep(house.backend.ledger, house.clock, market, tab or Tab())
 
 
 def booked(house: House) -> dict[str, Entry]:
@@ -87,14 +88,35 @@ def test_a_machine_that_is_kept_is_paid_for_as_long_as_it_runs(house: House, mar
 
 
 def test_what_is_asked_of_the_account_meanwhile_is_paid_with_the_hour(house: House, market: Listed) -> None:
-    market.requests_usd_so_far = 2.0  # of before
+    market.requests_usd_so_far = 0.02  # while it started
     one = upkeep(house, market)
     rests(house, one, minutes=30)
     market.requests_usd_so_far += 0.01
     rests(house, one, minutes=60)
     one.end()
     assert [entry.amount for entry in booked(house).values()] == [
-        pytest.approx(1e6 * cost, rel=0.01) for cost in (FIXED + 0.01, FIXED / 2)]
+        pytest.approx(1e6 * cost, rel=0.01) for cost in (FIXED + 0.02 + 0.01, FIXED / 2)]
+
+
+def test_what_a_process_asks_between_its_last_look_and_the_next_that_books_is_paid_by_that_one(
+        house: House, market: Listed) -> None:
+    tab, accounts = Tab(), house.backend.ledger.accounts
+    one, market.requests_usd_so_far = upkeep(house, market, tab), 0.04
+    rests(house, one, minutes=30)
+    market.requests_usd_so_far += 0.03
+    one.end()
+    assert booked(house)["rest.1.1"].amount == pytest.approx(1e6 * (FIXED / 2 + 0.04), rel=0.01)
+    daemon = house.daemon(tab=tab)
+    market.requests_usd_so_far += 0.01  # all that it has to know
+    house.lives(daemon, minutes=15)
+    assert daemon.left
+    [hour] = [entry for entry in accounts.entries() if entry.key == "overhead.2.1"]
+    assert hour.amount == pytest.approx(1e6 * (FIXED / 6 + 0.04), rel=0.01)
+    market.requests_usd_so_far += 0.02
+    one = upkeep(house, market, tab)
+    rests(house, one, minutes=30)
+    one.end()
+    assert booked(house)["rest.2.1"].amount == pytest.approx(1e6 * (FIXED / 2 + 0.02), rel=0.02)
 
 
 def test_two_processes_and_one_that_was_started_afresh_pay_an_hour_once(house: House, market: Listed) -> None:

@@ -14,6 +14,7 @@ from lab.market import Market
 from lab.settings import Settings, parse
 from orchestrator.daemon import Daemon
 from orchestrator.given import DaemonConfig, Surroundings
+from orchestrator.meter import Tab
 from orchestrator.planner import ClipSets
 from orchestrator.proposer import InlineProposer
 from support.curve.spec import TRACK
@@ -56,15 +57,16 @@ class House:
                                store=FileStore(folder / "store"), mailbox=FileMailbox(folder / "outbox"))
         self._count = 0
 
-    def daemon(self, *, proof: bool = True) -> Daemon:
-        """One that has proof of the last one's death, or none, and can only come where the lab was left."""
+    def daemon(self, *, proof: bool = True, tab: Tab | None = None) -> Daemon:
+        """One that has proof of the last one's death, or none, and can only come where the lab was left; of its own
+        process, or of that with this tab."""
         self._count += 1
         office = self.backend.ledger.office
         lease = office.lease()
         seen = (lease.epoch, office.daemon_beat(lease.epoch)) if lease and proof else None
         return Daemon(DaemonConfig(holder=f"d{self._count}", observed=seen), self._settings, Surroundings(
             backend=self.backend, track=TRACK, proposer=InlineProposer(), reporter=self.reporter,
-            clips=ClipSets("1" * 64, "2" * 64), clock=self.clock, parse=parse, market=self._market))
+            clips=ClipSets("1" * 64, "2" * 64), clock=self.clock, parse=parse, market=self._market, tab=tab or Tab()))
 
     def lives(self, daemon: Daemon, minutes: float) -> None:
         until = self.clock.now + 60 * minutes
