@@ -31,6 +31,6 @@ class Job:
     running: Running | None = None
     progress: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    requests: dict[str, float] = field(default_factory=dict)  # as its last heartbeat told
+    requests: dict[str, float] = field(default_factory=dict)  # of the process, as of its last heartbeat
     waited_s: float = 0.0  # for the machine, in phases that have ended
     outcome: Outcome | None = None

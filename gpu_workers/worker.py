@@ -73,7 +73,7 @@ class Worker:
         self._asked = 0.0  # when this delivery was first claimed: the lease may run from there if the reply was lost
         self._job: Job | None = None
         self._interrupted, self._keep_until = "", 0.0
-        self._told: dict[str, float] = {}  # of our requests, with the attempts that have ended
+        self._told: dict[str, float] = {}  # how many requests, with the attempts that have ended
         self._spot = config.machine is not None and config.machine.spot
 
     @property
@@ -282,10 +282,12 @@ class Worker:
         if now < job.next_beat:
             return
         phase = job.phase.name if job.phase else ""
-        beat = Beat(fence=job.fence, n=job.beats + 1, used_s=self._used_s(job), phase=phase, progress=job.progress,
-                    requests=self._requests())
-        self._ledger.beat(job.experiment.id, beat)
-        job.requests = beat.requests
+        made = self._requests()
+        untold = {kind: count - self._told.get(kind, 0.0) for kind, count in made.items()}
+        job.requests = made  # told from here on: if the reply is lost, the ledger may have taken it
+        self._ledger.beat(job.experiment.id, Beat(
+            fence=job.fence, n=job.beats + 1, used_s=self._used_s(job), phase=phase, progress=job.progress,
+            requests=untold))
         job.beats, job.acknowledged, job.next_beat = job.beats + 1, now, now + job.terms.beat_s
         self._around.backend.queues[job.queue].extend(job.message, job.terms.lease_s)  # a hint; the lease is the truth
 
@@ -295,10 +297,9 @@ class Worker:
         return max(self._now() - job.started - waited_s, 0.0)
 
     def _requests(self) -> dict[str, float]:
-        """That no ended attempt has told of."""
+        """By this process, so far."""
         counter = self._around.backend.requests
-        made = counter.count() if counter is not None else {}
-        return {kind: count - self._told.get(kind, 0.0) for kind, count in made.items()}
+        return counter.count() if counter is not None else {}
 
     def _outlast(self) -> float:
         """The backend is away. Wait for it, but not beyond the lease."""
@@ -349,7 +350,7 @@ class Worker:
         if job.running is not None:
             job.running.kill()
         job.workspace.clean()
-        self._told |= {kind: self._told.get(kind, 0.0) + count for kind, count in job.requests.items()}
+        self._told |= job.requests
         self._job = None
 
 

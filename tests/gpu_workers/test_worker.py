@@ -12,6 +12,7 @@ from gpu_workers.phase import PhaseRequest
 from gpu_workers.worker import LISTEN_S
 from lab.aws.requests import Requests
 from lab.backend import Message
+from lab.control import Beat
 from lab.errors import NotFound, Stale, Unavailable
 from lab.experiment import Terms
 from support.bench import BEAT_S, GRACE_S, LEASE_S, Bench, FakeWorkspace, scores
@@ -296,3 +297,28 @@ def test_requests_are_told_with_the_heartbeats_and_what_was_left_untold_with_tho
     requests.made, bench.clock.now = 13.0, bench.clock.now + BEAT_S
     bench.worker.step()
     assert told(second) == 3.0
+
+
+def test_what_a_heartbeat_may_have_told_is_not_told_again_though_its_reply_was_lost(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempt is cancelled meanwhile, so that no later heartbeat makes it plain."""
+    requests = Counted()
+    bench = Bench(tmp_path, requests=requests)
+    ledger, beat = bench.lab.ledger, bench.lab.ledger.beat
+
+    def taken(id: str, told: Beat) -> None:
+        beat(id, told)
+        raise Unavailable("the reply was lost")
+    first = bench.send()
+    bench.step_until(lambda: "fit" in bench.runner.started)
+    requests.made, bench.clock.now = 10.0, bench.clock.now + BEAT_S
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "beat", taken)
+        bench.worker.step()
+    ledger.cancel(first, "not wanted", op_id="cancel")
+    bench.step_until(lambda: bench.worker.idle)
+    requests.made = 12.0
+    second = bench.send()
+    bench.step_until(lambda: ledger.beat_of(second, 1) is not None)
+    beats = ledger.beats({first: 1, second: 1})
+    assert [beats[id].requests["queue"] for id in (first, second)] == [10.0, 2.0]
