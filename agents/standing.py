@@ -53,6 +53,13 @@ def alive(lease: DaemonLease | None, heard: float | None, now: float) -> bool | 
     return True
 
 
+def reserves(ledger: Ledger, now: float) -> bool:
+    """Whether a daemon is seen to live, so that it pays ahead for what machines cost: none that handed its run over,
+    and none of which one look cannot tell."""
+    lease = ledger.office.lease()
+    return lease is not None and bool(lease.holder) and alive(lease, last_heard(ledger, lease), now) is True
+
+
 def last_heard(ledger: Ledger, lease: DaemonLease | None) -> float | None:
     """When the holder last gave a sign of life, by its own wall clock; null where it never did."""
     sign = ledger.office.daemon_sign(lease.epoch) if lease is not None else None

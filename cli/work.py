@@ -17,14 +17,14 @@ from lab.errors import UserError
 from lab.money import usd
 
 LONGEST_MINUTES = 24 * 60
-UNRESERVED = "No run goes on, so nothing is reserved for it: the orchestrator books its hours as they pass"
+UNRESERVED = "No daemon is seen to live that reserves for it; at rest its hours are booked as they pass"
 
 app = typer.Typer(invoke_without_command=True)
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance that stays, and what that costs at most; `reserved`: by a daemon, ahead. At rest its hours are
-    booked as they pass."""
+    """An instance that stays, and what that costs at most; `reserved`: by a daemon that lives, ahead. At rest its
+    hours are booked as they pass."""
 
     instance: str
     type: str
@@ -65,6 +65,7 @@ def keep(
     if scheme != "aws":
         raise UserError(f"{backend} rents no machines; an instance is kept with --backend aws:PREFIX")
     lab = open_lab(backend)
+    from agents.standing import reserves
     from lab.aws.keeping import keeper
     instances = keeper(prefix)
     found = instances.find(instance)
@@ -73,8 +74,7 @@ def keep(
     if month is not None and most > month.free:
         raise UserError(f"{minutes} minutes of {found.type} cost up to {usd(most)}, and {usd(month.free)} of this "
                         f"month is free; ask for fewer, or `aether budget set` raises the cap")
-    lease = lab.ledger.office.lease()
-    reserved = lease is not None and lease.carried
+    reserved = reserves(lab.ledger, now)
     instances.keep(found.id, minutes, now)
     if json:
         emit(Kept(instance=found.id, type=found.type, minutes=minutes, most_microusd=most, reserved=reserved))

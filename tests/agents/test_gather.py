@@ -9,6 +9,7 @@ import sys
 
 from agents.data import ReportData
 from agents.gather import gather
+from agents.standing import reserves
 from gpu_workers.codec.spec import TRACK
 from lab.control import Idea
 from lab.ledger import PAGE
@@ -134,6 +135,16 @@ def test_a_daemon_that_handed_its_run_over_is_missed_once_no_other_comes(lab: Re
     assert (gathered(lab).lab.lives, gathered(lab).lab.dead_since) == (True, None)
     lab.clock.now += 600
     assert (gathered(lab).lab.lives, gathered(lab).lab.dead_since) == (False, NOW)
+
+
+def test_hours_are_reserved_by_a_daemon_that_is_seen_to_live_and_by_no_other(lab: ReportedLab) -> None:
+    office = lab.lab.office
+    assert not reserves(lab.ledger, NOW), "one look cannot tell"
+    office.beat_daemon(lab.lab.epoch, 1)
+    assert reserves(lab.ledger, NOW)
+    assert not reserves(lab.ledger, NOW + 600), "it is dead"
+    office.leave_lease(lab.lab.epoch, goes_on=True, op_id="leave")
+    assert not reserves(lab.ledger, NOW), "its successor has not come"
 
 
 def test_what_is_next_names_confirmations_ideas_anchors_and_who_must_act(lab: ReportedLab) -> None:
