@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from types import FrameType
@@ -65,30 +66,32 @@ def main() -> None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; gives the exit code."""
     arguments, debug = _without_debug(arguments)
-    interrupts = _heard_interrupts()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")  # of packages on each other
-    try:
-        app = build(next((word for word in arguments if not word.startswith("-")), ""))
-        code = app(list(arguments), standalone_mode=False, prog_name="aether")
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except Exception as error:
-        if interrupts:  # ffmpeg heard it too, and what it left undone is no fault to speak of
+    with _interrupts() as heard:
+        try:
+            app = build(next((word for word in arguments if not word.startswith("-")), ""))
+            code = app(list(arguments), standalone_mode=False, prog_name="aether")
+            sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (KeyboardInterrupt, typer.Abort):
             return INTERRUPTED
-        if debug:
-            raise
-        return _tell(error)
+        except Exception as error:
+            if debug:
+                raise
+            if heard:  # ffmpeg heard it too, and what it left undone is no fault to speak of
+                return INTERRUPTED
+            return _tell(error)
 
 
-def _heard_interrupts() -> list[int]:
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
     """Grows with each Ctrl-C, which raises KeyboardInterrupt as ever. Python prints one that was raised where nothing
     can hear it, such as in a library's call back; that would be noise."""
     heard: list[int] = []
+    before, told = signal.getsignal(signal.SIGINT), sys.unraisablehook
 
     def hear(number: int, frame: FrameType | None) -> None:
         heard.append(number)
@@ -96,12 +99,18 @@ def _heard_interrupts() -> list[int]:
 
     def lost(of: sys.UnraisableHookArgs) -> None:
         if not isinstance(of.exc_value, KeyboardInterrupt):
-            sys.__unraisablehook__(of)
+            told(of)
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has it ignored
-        signal.signal(signal.SIGINT, hear)
-        sys.unraisablehook = lost
-    return heard
+    if before is not signal.default_int_handler:  # a shell has it ignored, for a command in the background
+        yield heard
+        return
+    signal.signal(signal.SIGINT, hear)
+    sys.unraisablehook = lost
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = told
 
 
 def build(asked: str) -> typer.Typer:

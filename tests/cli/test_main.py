@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -105,3 +106,9 @@ def _failing(error: BaseException) -> Callable[[], None]:
         raise error
     assert not isinstance(command, typer.Typer)
     return command
+
+
+def test_a_command_leaves_what_python_does_with_signals_and_lost_errors_as_it_was() -> None:
+    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    assert run_command(["--version"]) == 0
+    assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before

@@ -135,7 +135,8 @@ class Training:
                 found = {key.removeprefix(prefix): one for key, one in state.items() if key.startswith(prefix)}
                 self._adam.state[parameter] = {part: one if part == _COUNT else one.to(self._device)
                                                for part, one in found.items()}
-            step, self.used_s, self.first_loss, self.usual_gradient, astray = state["at"].tolist()
+            step, self.used_s, self.first_loss, *more = state["at"].tolist()
+            self.usual_gradient, astray = more or (0.0, 0)  # neither was kept before steps could be passed over
             self.step, self.astray = int(step), int(astray)
         except Exception as error:  # safetensors has no narrower error that covers a bad file
             raise UserError(f"{path} is no checkpoint of this training: {error}") from error

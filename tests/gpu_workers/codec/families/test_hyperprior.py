@@ -153,6 +153,17 @@ def test_a_training_claims_what_part_of_its_time_it_waits_for_footage(
     assert data_wait_pct(training.told()) == pytest.approx(33.3)
 
 
+def test_a_checkpoint_from_before_steps_were_passed_over_is_gone_on_with(tmp_path: Path) -> None:
+    training = Training(SMALL, train_info(tmp_path, 50), Pool(footage()[:1], 1, 128), 1)
+    training.one(0.0)
+    tensors: Any = import_module("safetensors.torch")
+    state = tensors.load_file(training.save(tmp_path / "checkpoint.safetensors"))
+    tensors.save_file({**state, "at": state["at"][:3].clone()}, tmp_path / "older.safetensors")
+    training.load(tmp_path / "older.safetensors")
+    training.one(0.0)
+    assert training.step == 2
+
+
 def test_a_crop_that_throws_all_others_back_is_passed_over(tmp_path: Path) -> None:
     training = Training(SMALL, train_info(tmp_path, 50), Pool(footage()[:1], 1, 128), 1)
     for _ in range(3):
