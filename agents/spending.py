@@ -48,7 +48,7 @@ def level_of_all(ledger: Ledger, budgets: Sequence[Budget]) -> Level:
 
 
 def _expected(ledger: Ledger, running: int) -> Microusd:
-    recent = [entry.amount for entry in ledger.accounts.latest_attempts(RECENT) if entry.amount]
+    recent = [entry.amount for entry in ledger.accounts.latest_attempts(RECENT)]
     return expected_cost(running, recent, ledger.accounts.open_reservations())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal, TypeVar
 
 import msgspec
@@ -125,7 +125,7 @@ class Accounts:
         yield from self._all("entry", Entry, None)
 
     def latest_attempts(self, limit: int) -> list[Entry]:
-        """The entries of the last attempts, the newest first."""
+        """The entries of the last attempts that cost something, by key, the newest first."""
         return [msgspec.json.decode(record.body, type=Entry) for record in latest_attempts(self._table, limit)]
 
     def _book(self, t: Transaction, reservation: Reservation, entry: Entry) -> None:
@@ -158,9 +158,13 @@ class Accounts:
             after = page[-1].id
 
 
-def latest_attempts(table: Table, limit: int) -> Sequence[Record]:
-    """Their entries, by key, the newest first; however many hours of the house were settled since."""
-    return table.page("entry", after=AFTER_ATTEMPTS, limit=limit, newest_first=True)
+def latest_attempts(table: Table, limit: int) -> list[Record]:
+    """See `Accounts.latest_attempts`; however many hours of the house were settled since."""
+    found, after = list[Record](), AFTER_ATTEMPTS
+    while len(found) < limit and (page := table.page("entry", after=after, limit=limit, newest_first=True)):
+        found += (record for record in page if msgspec.json.decode(record.body, type=Entry).telling)
+        after = page[-1].id
+    return found[:limit]
 
 
 def _budget(t: Transaction, id: str) -> Budget:

@@ -14,7 +14,7 @@ Microusd = int
 Level = Literal["ok", "medium", "high", "critical"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.95, "critical"), (0.85, "high"), (0.70, "medium"))
 MOST = 1e12  # seconds or requests: nobody can have counted more
-RECENT = 100  # attempts whose costs tell what the next will probably cost
+RECENT = 100  # attempts whose costs tell what the next will probably cost: the last by key of those that cost something
 SEVERITY: tuple[Level, ...] = ("ok", "medium", "high", "critical")
 
 
@@ -54,6 +54,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     used_s: float = 0.0
     price_usd_h: float = 0.0
     at: float = 0.0
+
+
+    @property
+    def telling(self) -> bool:
+        """Of an attempt that has cost something: one that never began says nothing of the next."""
+        return self.what == "attempt" and self.amount > 0
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,7 +53,7 @@ class View:
         self.ideas: dict[str, Idea] = {}  # of people, that wait
         self.reports: set[str] = set()
         self.waiting_reports: dict[str, Report] = {}
-        self.recent_costs: list[int] = []  # of the last attempts
+        self._telling: list[tuple[str, int]] = []  # keys and amounts of the last attempts that cost something
         self.confirms: dict[str, dict[int, ConfirmState]] = {}  # recipe → seed → how its confirmation stands
         self.faults: list[str] = []  # what the harness's faults said, since something last ended without one
         self._numbers: set[str] = set()
@@ -81,6 +81,11 @@ class View:
             if reader is not None:
                 reader(image)
         self.change = change.n
+
+    @property
+    def recent_costs(self) -> list[int]:
+        """Of the last attempts, the same whether we followed or looked: as `Accounts.latest_attempts`."""
+        return [amount for _, amount in self._telling]
 
     def running(self) -> list[Experiment]:
         return [e for e in self.live.values() if e.state == "running"]
@@ -159,8 +164,10 @@ class View:
 
     def _see_entry(self, image: Image) -> None:
         entry = msgspec.json.decode(image.body, type=Entry)
-        if entry.what == "attempt" and entry.amount:
-            self.recent_costs = [*self.recent_costs[1 - RECENT:], entry.amount]
+        told = (entry.key, entry.amount)
+        if entry.telling and told not in self._telling:
+            insort(self._telling, told)
+            del self._telling[:-RECENT]
 
     def _see_control(self, image: Image) -> None:
         self.control = msgspec.json.decode(image.body, type=Control)
@@ -190,7 +197,7 @@ def _records(ledger: Ledger) -> Iterator[Record]:
         yield from (image.record() for image in change.records if image.kind in ("reservation", "idea"))
     for kind in ("experiment", "budget", "control", "report"):
         yield from _pages(ledger, kind)
-    yield from reversed(latest_attempts(ledger.table, RECENT))
+    yield from latest_attempts(ledger.table, RECENT)
 
 
 def _pages(ledger: Ledger, kind: str, tag: str | None = None) -> Iterator[Record]:

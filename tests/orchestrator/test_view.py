@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from lab.experiment import Outcome
 from lab.local.table import SqliteTable
 from lab.money import RECENT
@@ -28,7 +30,7 @@ def followed(lab: Laboratory, since: int = 0, view: View | None = None) -> View:
 
 def facts(view: View) -> dict[str, object]:
     return {name: value for name, value in vars(view).items()
-            if name not in ("_readers", "faults", "recent_costs", "budgets")}
+            if name not in ("_readers", "faults", "budgets")}
 
 
 def a_lab_with(*outcomes: Outcome) -> Laboratory:
@@ -81,6 +83,23 @@ def test_a_look_knows_what_attempts_cost_however_many_hours_of_the_house_were_se
                                       op_id=lab.op())
         lab.settle(f"overhead.1.{hour}", USD // 10)
     assert looked(lab).recent_costs == [USD // 2]
+
+
+def test_the_last_attempts_are_the_same_for_whoever_followed_and_whoever_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However late the first of them ended, and however many cost nothing: or the daemon and the budget guard would go
+    by two levels."""
+    monkeypatch.setattr("orchestrator.view.RECENT", 2)
+    lab = Laboratory(SqliteTable(":memory:"))
+    begun = [lab.start() for _ in range(3)]
+    waiting = [lab.ready() for _ in range(5)]
+    for quarters, (id, fence) in reversed(list(enumerate(begun, 1))):
+        lab.finish(id, fence)
+        lab.settle(f"{id}.{fence}", quarters * USD // 4)
+    for id in waiting:
+        lab.ledger.cancel(id, "not wanted", op_id=lab.op())
+        lab.settle(f"{id}.1", 0)
+    assert followed(lab).recent_costs == looked(lab).recent_costs == [USD // 2, USD * 3 // 4]
+    assert [entry.amount for entry in lab.accounts.latest_attempts(2)] == [USD * 3 // 4, USD // 2]
 
 
 def test_our_own_faults_are_counted_until_something_ends_without_one() -> None:
