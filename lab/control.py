@@ -92,8 +92,8 @@ class DaemonLease(msgspec.Struct, frozen=True, kw_only=True):
     """Who runs the lab. `epoch` grows at each takeover; an empty holder has left by itself. `run` is the epoch in which
     the run began: a daemon that takes over from one that died goes on with its run; 0 says that a person ended it.
     `broke_off`: the daemon before left no run that had ended. Of one that left, `goes_on` says that it handed its run
-    over to the next, and `ending` is the last change before its run began to end, or 0 of a lease from before that was
-    written down."""
+    over to the next, and `ending` is the last change before its run began to end; who takes over keeps it. 0 of a run
+    that had not begun to, or of a lease from before that was written down."""
 
     epoch: int
     holder: str

@@ -41,7 +41,8 @@ class Office:
             carried = lease is not None and lease.carried
             run = lease.run if lease and carried else epoch
             t.put(*DAEMON, DaemonLease(epoch=epoch, holder=holder, host=host, pid=pid, since=self._clock.wall(),
-                                       run=run or epoch, broke_off=carried))
+                                       run=run or epoch, broke_off=carried,
+                                       ending=lease.ending if lease and carried and run else 0))
             return epoch
         return self._transactor.run("take_lease", holder, op_id, decide, int)
 
@@ -68,8 +69,8 @@ class Office:
         return self._transactor.run("begin_run", str(epoch), op_id, decide, Run)
 
     def leave_lease(self, epoch: int, *, ending: int = 0, goes_on: bool = False, op_id: str) -> int:
-        """The daemon goes by itself; the next one need not wait. After the change `ending` its run began to end, unless
-        it `goes_on` with the next daemon."""
+        """The daemon goes by itself; the next one need not wait. After the change `ending` its run began to end, also
+        one that `goes_on` with the next daemon; 0 of one that had not."""
         def decide(t: Transaction) -> int:
             require_epoch(t, epoch)
             lease = t.read(*DAEMON, DaemonLease)

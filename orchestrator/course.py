@@ -27,6 +27,7 @@ class Course:
         self.stage: Stage = "explore"
         self.why = ""
         self.ending = 0
+        self._before = seat.ending  # until we have decided ourselves
 
     @property
     def overridden(self) -> bool:
@@ -34,17 +35,19 @@ class Course:
         return self._picture.view.control.override_until > self._clock.wall()
 
     def advance(self) -> None:
-        decision = decide(self._situation())
+        decision, before = decide(self._situation()), self._before
+        self._before = 0
         if decision.stage == self.stage:
             return
         log.info("stage", now=decision.stage, why=decision.why)
         self.stage, self.why = decision.stage, decision.why or self.why
         if decision.stage == "drain":
-            self._drain(decision)
+            self._drain(decision, before)
 
-    def _drain(self, decision: Decision) -> None:
-        """No new work. Running attempts may be handed back: they go on in a later run."""
-        self.ending = self._picture.view.change
+    def _drain(self, decision: Decision, before: int) -> None:
+        """No new work. Running attempts may be handed back: they go on in a later run. What was said since the run
+        began to end under the daemon before us is still to be heard."""
+        self.ending = before or self._picture.view.change
         self._books.free_waiting(self._picture.view)
         if decision.release:
             self._attempts.release(self.why)

@@ -223,7 +223,7 @@ class Daemon:
         self._show_life()
         self._picture.catch_up()
         self._given_back = True
-        self._seat.hand_over()
+        self._seat.hand_over(self._course.ending if self.stage == "drain" else 0)
         if self._around.journal is not None:
             self._picture.catch_up()
         return self._gone(handed_over=True)

@@ -17,11 +17,12 @@ from orchestrator.given import DaemonConfig
 
 class Seat:
     """See the module. `epoch` is ours, or 0 while we hold no lease; `beats` counts the heartbeats that the ledger has
-    taken; `run` is the one that we carry."""
+    taken; `run` is the one that we carry, and `ending` the last change before it began to end under those before us, or
+    0."""
 
     def __init__(self, config: DaemonConfig, office: Office, clock: Clock) -> None:
         self._config, self._office, self._now = config, office, clock.monotonic
-        self.epoch = self.beats = self._sent = 0
+        self.epoch = self.beats = self.ending = self._sent = 0
         self.run = Run(key=0, explored=0)
         self._started = self._next_beat = self._ran_before_s = 0.0
         self._watched: tuple[tuple[int, int], float] | None = None
@@ -65,6 +66,8 @@ class Seat:
     def begin(self, explored: int) -> None:
         """Go on with the run of those before us, or begin one after so many explored experiments."""
         self.run = self._office.begin_run(explored, epoch=self.epoch, op_id=f"begin.{self.epoch}")
+        lease = self._office.lease()
+        self.ending = lease.ending if lease is not None else 0
         carried = self._office.last_sign(self.run.key, self.epoch)
         self._ran_before_s = carried.used_s if carried is not None else 0.0
 
@@ -96,6 +99,6 @@ class Seat:
         """The run is over, and began to end after the change `ending`."""
         self._office.leave_lease(self.epoch, ending=ending, op_id=f"leave.{self.epoch}")
 
-    def hand_over(self) -> None:
-        """The run goes on with the next daemon."""
-        self._office.leave_lease(self.epoch, goes_on=True, op_id=f"hand_over.{self.epoch}")
+    def hand_over(self, ending: int) -> None:
+        """The run goes on with the next daemon, to its end if it has begun to end after the change `ending`."""
+        self._office.leave_lease(self.epoch, ending=ending, goes_on=True, op_id=f"hand_over.{self.epoch}")

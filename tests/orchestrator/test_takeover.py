@@ -204,3 +204,25 @@ def test_a_stop_that_was_said_to_a_run_stops_it_also_under_the_next_daemon(house
     heir = house.daemon(proof=False)
     house.lives(heir, minutes=0.5)
     assert (heir.stage, heir.why) == ("drain", "a person said stop")
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_what_is_asked_for_while_a_run_ends_begins_another_also_where_that_was_handed_over(
+        handed_over: bool, house: House) -> None:
+    daemon, ledger = house.daemon(), house.backend.ledger
+    house.lives(daemon, minutes=1)
+    id = running(house)
+    ledger.office.set_control(stop="drain", op_id="stop")
+    house.lives(daemon, minutes=0.5)
+    assert daemon.stage == "drain"
+    ledger.office.set_control(paused=False, op_id="resume")
+    if handed_over:
+        daemon.hand_over()
+        daemon.step()
+        daemon = house.daemon(proof=False)
+        house.lives(daemon, minutes=0.5)
+        assert daemon.stage == "drain"
+    ledger.release(id, 1, "released", used_s=1, op_id="release")
+    house.lives(daemon, minutes=5)
+    assert daemon.left
+    assert not Rest(ledger).lasts(house.clock.now)
