@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 
 from lab.clock import Clock, month_key
-from lab.control import Beat
+from lab.control import Beat, Counted
 from lab.errors import OverBudget, Refused, Stale
 from lab.experiment import Attempt, Experiment
 from lab.ledger import Ledger
@@ -34,6 +35,14 @@ log = structlog.get_logger("books")
 def open_op(id: str) -> str:
     """Under which a daemon opens a budget, with the cap of the settings."""
     return f"open.{id}"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a daemon's heartbeat said of the hour that it paid, as `Books.paid` gives it."""
+
+    overhead: str = ""
+    overhead_s: Counted = 0.0
+    overhead_microusd: Counted | None = None
 
 
 @dataclass
@@ -189,14 +198,19 @@ class Books:
         for key, reservation in list(view.unsettled.items()):
             if reservation.what == "overhead" and key != own:
                 told, silent_s = self._told(key), settings.limits.lease_s + settings.limits.grace_s
-                lived_s, price = float(told.get("overhead_s", 0.0)), reservation.price_usd_h
-                amount = int(told.get("overhead_microusd", cost_of(lived_s, price))) + cost_of(silent_s, price)
+                lived_s, price = told.overhead_s, reservation.price_usd_h
+                used = cost_of(lived_s, price) if told.overhead_microusd is None else int(told.overhead_microusd)
+                amount = used + cost_of(silent_s, price)
                 self._settle(view, key, amount, min(lived_s + silent_s, HOUR_S))
 
-    def _told(self, key: str) -> dict[str, Any]:
-        """What its daemon last said of the hour of this reservation."""
+    def _told(self, key: str) -> Told:
+        """What its daemon last said of the hour of this reservation; nothing where that cannot be read."""
         sign = self._ledger.office.daemon_sign(int(key.split(".")[1]))
-        return sign.progress if sign is not None and sign.progress.get("overhead") == key else {}
+        try:
+            told = msgspec.convert(sign.progress if sign is not None else {}, Told)
+        except msgspec.ValidationError:
+            return Told()
+        return told if told.overhead == key else Told()
 
     # ------------------------------------------------------------------ what the account says
 

@@ -202,6 +202,16 @@ def test_what_a_daemon_that_died_had_asked_is_paid(house: House, market: Listed)
     assert left.amount == pytest.approx(1e6 * (FIXED / 6 + 0.04), rel=0.02)
 
 
+@pytest.mark.parametrize("told", [b'"overhead_microusd":null,"overhead_s":null', b'"overhead_s":"long"'])
+def test_whatever_a_daemon_that_died_is_made_to_say_of_its_hour_the_next_one_lives(house: House, told: bytes) -> None:
+    house.lives(house.daemon(), minutes=10)
+    house.backend.ledger.table.set(
+        "beat", "daemon.1", b'{"fence":1,"n":9,"progress":{"overhead":"overhead.1.1",' + told + b"}}")
+    house.lives(house.daemon(), minutes=30)
+    (left,) = entries(house, "overhead")
+    assert left.key == "overhead.1.1"
+
+
 def test_what_could_not_be_looked_at_is_said_once(
         house: House, market: Listed, capsys: pytest.CaptureFixture[str]) -> None:
     market.troubles = ("spot prices are as last seen: no network",)
