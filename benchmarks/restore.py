@@ -65,9 +65,10 @@ class Row:
 
 
 def rows(clip: str, crfs: Sequence[float], channels: int, steps: int, threads: int) -> Iterator[Row]:
-    frames = FrameReader(FOOTAGE / f"{clip}.mp4")
-    curve = [classic(frames, crf, threads) for crf in CURVES.get(clip, OTHER_CURVE)]
-    for crf in crfs or ASKED.get(clip, OTHER_ASKED):
+    frames, asked = FrameReader(FOOTAGE / f"{clip}.mp4"), crfs or ASKED.get(clip, OTHER_ASKED)
+    # The asked ones lie on the curve too: what took nothing costs nothing, and no interpolation has a say in that.
+    curve = [classic(frames, crf, threads) for crf in sorted({*CURVES.get(clip, OTHER_CURVE), *asked})]
+    for crf in asked:
         params = {"crf": float(crf), "scale": "auto", **COMMON, "channels": channels, "mode": "overfitted",
                   "steps": steps}  # fmt: skip
         point = coded(frames, "restore", params, threads)
