@@ -47,6 +47,7 @@ cloud: ## what deploys to AWS: the CDK and its command line, npx cdk
 	@requirements/sync cdk
 	@$(RUN) cdk.packages
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@echo "ready: npx cdk"
 
 test-ci: ## tests that need torch, Java, the emulator or many killed processes
 	@requirements/sync learned $(TORCH)

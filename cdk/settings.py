@@ -21,6 +21,8 @@ KEYS = {"email": "email", "monthlyBudget": "monthly_budget_usd", "prefix": "pref
         "cpuMax": "cpu_max", "gpuMax": "gpu_max", "zones": "zones", "llmSecret": "llm_secret",
         "bedrockModel": "bedrock_models", "bakedAmi": "baked_ami"}
 
+REQUIRED = {"email": "you@example.com", "monthlyBudget": "500"}  # with an example each
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -49,7 +51,8 @@ class Settings:
         if not 2 <= self.zones <= 6:
             raise UserError(f"zones={self.zones} is not 2 to 6 availability zones")
         if self.llm_secret and not SECRET.fullmatch(self.llm_secret):
-            raise UserError(f"llmSecret={self.llm_secret!r} is no name of a secret in Secrets Manager; its ARN is none")
+            raise UserError(f"llmSecret={self.llm_secret!r} is no name of a secret; give the one that it has in "
+                            f"Secrets Manager, not its ARN: -c llmSecret=openai-key")
         for model in self.bedrock_models:
             if not MODEL.fullmatch(model):
                 raise UserError(f"bedrockModel={model!r} is no id of a model or an inference profile, as "
@@ -70,10 +73,11 @@ def from_context(context: Mapping[str, Any]) -> Settings:
     for key in asked:
         if key not in KEYS:
             raise UserError(f"no setting is called {key}; there are {', '.join(KEYS)}")
-    for key, example in (("email", "you@example.com"), ("monthlyBudget", "500")):
-        if key not in asked:
-            raise UserError(f"{key} is missing: cdk deploy --all -c {key}={example}, or keep it in cdk.context.json, "
-                            f"where every cdk command finds it")
+    missing = {key: value for key, value in REQUIRED.items() if key not in asked}
+    if missing:
+        said = " ".join(f"-c {key}={value}" for key, value in missing.items())
+        raise UserError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: npx cdk deploy --all "
+                        f"{said}, or keep them in cdk.context.json, where every cdk command finds them")
     kinds = {field.name: str(field.type) for field in fields(Settings)}
     return Settings(**{KEYS[key]: _read(key, value, kinds[KEYS[key]]) for key, value in asked.items()})
 
@@ -83,11 +87,11 @@ def _read(key: str, value: Any, kind: str) -> Any:
     text = str(value).strip()
     if kind == "bool":
         if text.lower() not in ("true", "false"):
-            raise UserError(f"{key}={text} is neither true nor false")
+            raise UserError(f"{key}={text} is neither true nor false: -c {key}=true")
         return text.lower() == "true"
     if kind == "int":
         if not re.fullmatch(r"[0-9]{1,9}", text):
-            raise UserError(f"{key}={text} is no whole number")
+            raise UserError(f"{key}={text} is no whole number: -c {key}=2")
         return int(text)
     if kind == "tuple[str, ...]":
         return tuple(one.strip() for one in text.split(",")) if text else ()

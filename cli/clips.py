@@ -40,25 +40,33 @@ def add(files: Annotated[list[Path], typer.Argument(help="Video files.", metavar
     if name and len(files) > 1:
         raise UserError(f"--name names one clip, and {len(files)} files were given; add them one by one")
     with made_for(backend) as lab:
-        track = lab_track(lab)
+        track, before = lab_track(lab), clipset.load(lab.store).clips
         for file in files:
             _require_file(file)
-        clips = [_added(lab, track, file, role, name, json) for file in files]
+        gone = {clip.hash for clip in before if not lab.store.has(clip.hash)}
+        given = [_stored(lab, track, file, role, name) for file in files]
+        new = [clip for clip in given if clip.hash not in gone and not _is_there(before, clip, name)]
+        clips = clipset.change(lab.store, partial(_with_all, new=new)).clips  # all of them, or none
+    here = {clip.hash: clip for clip in clips}
     if json:
-        emit(clips)
+        emit([here[clip.hash] for clip in given])
+        return
+    for clip in given:
+        known = here[clip.hash]
+        console().print(f"{known.name} ({known.role}) has its file again" if clip.hash in gone else
+                        f"added {clip.name} as {role}: {_described(clip)}" if clip in new else
+                        f"{known.name} ({known.role}) is here already", markup=False)
 
 
-def _added(lab: Backend, track: Track, file: Path, role: Role, name: str, quiet: bool) -> Clip:
-    """One file; without `quiet` what became of it is said."""
-    gone = [clip for clip in clipset.load(lab.store).clips if not lab.store.has(clip.hash)]
-    clip = _stored(lab, track, file, role, name)
-    mended = next((known for known in gone if known.hash == clip.hash), None)
-    if mended is None:
-        clipset.change(lab.store, partial(clipset.with_clip, clip=clip))
-    if not quiet:
-        console().print(f"{mended.name} ({mended.role}) has its file again" if mended is not None else
-                        f"added {clip.name} as {role}: {_described(clip)}", markup=False)
-    return mended or clip
+def _is_there(clips: Sequence[Clip], clip: Clip, name: str) -> bool:
+    """Whether this very footage has this role, and no other name was asked for."""
+    return not name and any(other.hash == clip.hash and other.role == clip.role for other in clips)
+
+
+def _with_all(clips: Dataset, new: Sequence[Clip]) -> Dataset:
+    for clip in new:
+        clips = clipset.with_clip(clips, clip)
+    return clips
 
 
 @app.command("list")
@@ -97,6 +105,8 @@ def import_clips(backend: Backend, track: Track, files: Sequence[tuple[Path, Rol
 
 
 def _require_file(file: Path) -> None:
+    if file.is_dir():
+        raise UserError(f"{shown_path(file)} is a folder; name the files in it")
     if not file.is_file():
         raise UserError(f"there is no file {shown_path(file)}; check the path")
 

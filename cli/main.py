@@ -58,11 +58,6 @@ COMMANDS = (
 )
 
 
-def main() -> None:
-    """The entry point of the `aether` command."""
-    sys.exit(run_command(sys.argv[1:]))
-
-
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; gives the exit code."""
     arguments, debug = _without_debug(arguments)
@@ -155,7 +150,7 @@ def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
 def _tell(error: Exception) -> int:
     """One line for each fault, and the exit code."""
     if isinstance(error, typer.TyperException):
-        context, line = getattr(error, "ctx", None), error.format_message().rstrip(".")
+        context, line = getattr(error, "ctx", None), error.format_message().rstrip(".").replace("Value error, ", "")
         if line:  # without one the help was shown, which says it all
             typer.echo(f"error: {line}; see `{context.command_path if context else 'aether'} --help`", err=True)
         return error.exit_code
@@ -172,4 +167,4 @@ def _tell(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(sys.argv[1:]))

@@ -61,5 +61,10 @@ def test_a_wrong_setting_is_named(wrong: dict[str, Any], told: str) -> None:
 
 @pytest.mark.parametrize("missing", list(GIVEN))
 def test_what_only_the_person_can_know_is_asked_for(missing: str) -> None:
-    with pytest.raises(UserError, match=f"{missing} is missing: cdk deploy --all -c {missing}="):
+    with pytest.raises(UserError, match=f"^{missing} is missing: npx cdk deploy --all -c {missing}=[^ ]*, or keep"):
         from_context({key: value for key, value in GIVEN.items() if key != missing})
+
+
+def test_all_that_is_missing_is_asked_for_at_once() -> None:
+    with pytest.raises(UserError, match=r"^email and monthlyBudget are missing: .* -c email=.* -c monthlyBudget="):
+        from_context({})

@@ -41,11 +41,18 @@ def test_a_video_is_added_with_its_facts_in_the_role_asked_for(here: Path, said:
 
 def test_several_files_are_added_at_once_or_none_of_them(here: Path, said: Said) -> None:
     other = synthetic(here.with_name("other.mkv"), "yuv420p", "64x48")
+    assert "--role': 'scoring' is not one of" in said("clips", "add", str(here), "--role", "scoring", code=2)
     for words in ((str(here), "missing.mkv"), (str(here), str(other), "--name", "one")):
         said("clips", "add", *words, code=2)
     assert not here.with_name("lab").exists()
     said("clips", "add", str(here), str(other))
     assert [clip["name"] for clip in listed(said)] == ["my-film", "other"]
+    third = synthetic(here.with_name("third.mkv"), "yuv420p", "32x48")
+    assert "my-film" in said("clips", "add", str(third), str(here), "--role", "confirm", code=2)
+    assert len(listed(said)) == 2
+    assert "other (score) is here already" in said("clips", "add", str(third), str(other))
+    assert [clip["name"] for clip in listed(said)] == ["my-film", "other", "third"]
+    assert "is a folder" in said("clips", "add", str(here.parent), code=2)
 
 
 def test_a_mistake_leaves_no_laboratory_behind(here: Path, said: Said) -> None:

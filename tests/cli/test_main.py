@@ -112,3 +112,15 @@ def test_a_command_leaves_what_python_does_with_signals_and_lost_errors_as_it_wa
     before = signal.getsignal(signal.SIGINT), sys.unraisablehook
     assert run_command(["--version"]) == 0
     assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
+
+
+def test_ctrl_c_while_the_door_still_loads_is_no_traceback() -> None:
+    script = ("import sys\n"
+              "class Interrupted:\n"
+              "    def find_spec(self, name, *_):\n"
+              "        if name == 'typer': raise KeyboardInterrupt\n"
+              "sys.meta_path.insert(0, Interrupted())\n"
+              "from cli.start import main\n"
+              "main()")
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
