@@ -49,7 +49,7 @@ def add(files: Annotated[list[Path], typer.Argument(help="Video files.", metavar
         clips = clipset.change(lab.store, partial(_with_all, new=new)).clips  # all of them, or none
     here = {clip.hash: clip for clip in clips}
     if json:
-        emit([here[clip.hash] for clip in given])
+        emit(Dataset(clips=tuple(here[clip.hash] for clip in given)))
         return
     for clip in given:
         known = here[clip.hash]

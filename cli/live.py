@@ -148,7 +148,15 @@ def _running(status: Status) -> list[RenderableType]:
                      Text(seconds(line.used_s), justify="right", style="dim"))
     waiting = status.states["queued"] + status.states["proposed"]
     head = Text.assemble(("Running", "bold"), (f"   {waiting} waiting" if waiting else "", "dim"))
-    return [head, rows] if status.running else [head, Text("  nothing at this moment", style="dim")]
+    return [head, rows] if status.running else [head, Text(f"  {_idle(status, waiting)}", style="dim")]
+
+
+def _idle(status: Status, waiting: int) -> str:
+    if not waiting or status.paused or status.held:
+        return "nothing at this moment"
+    if status.daemon.state == "absent":
+        return "nothing; what waits goes on with the next run"
+    return "nothing yet; a worker that is ready takes up what waits"
 
 
 def _foot(status: Status) -> RenderableType:

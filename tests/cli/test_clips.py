@@ -52,6 +52,8 @@ def test_several_files_are_added_at_once_or_none_of_them(here: Path, said: Said)
     assert len(listed(said)) == 2
     assert "other (score) is here already" in said("clips", "add", str(third), str(other))
     assert [clip["name"] for clip in listed(said)] == ["my-film", "other", "third"]
+    document = json.loads(said("clips", "add", str(here), "--json"))
+    assert (document["schema"], [clip["name"] for clip in document["clips"]]) == (1, ["my-film"])
     assert "is a folder" in said("clips", "add", str(here.parent), code=2)
 
 

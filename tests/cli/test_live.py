@@ -53,6 +53,14 @@ def test_an_empty_laboratory_has_a_view_too(status: Status) -> None:
     assert "nothing measured yet" in drawn(still(empty))
 
 
+def test_what_waits_is_said_to_wait_for_a_worker_or_for_another_run(status: Status) -> None:
+    waits = msgspec.structs.replace(status, running=(), states=status.states | {"queued": 2})
+    runs = msgspec.structs.replace(waits, daemon=msgspec.structs.replace(waits.daemon, state="running"))
+    for shown, told in ((waits, "with the next run"), (runs, "a worker that is ready"),
+                        (msgspec.structs.replace(runs, paused=True), "nothing at this moment")):
+        assert told in drawn(still(shown))
+
+
 def test_text_from_experiments_is_never_read_as_markup(status: Status) -> None:
     assert status.best is not None
     best: Best = msgspec.structs.replace(status.best, what="[red]crf[/red] [/nonsense]")
