@@ -9,7 +9,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from simulator.kept_seeds import KEPT
 from simulator.run import command
 from simulator.world import World
 
@@ -49,11 +48,6 @@ def test_nothing_is_lost_doubled_or_overspent_whatever_fails(first: int) -> None
     for seed in range(first, first + BLOCK):
         walked += run(seed).sometimes
     assert [path for path in SOMETIMES if not walked[path]] == []
-
-
-@pytest.mark.parametrize("seed", KEPT, ids=lambda seed: f"seed {seed}: {KEPT[seed][1]}")
-def test_a_world_that_once_broke_stays_whole(seed: int) -> None:
-    run(seed, KEPT[seed][0])
 
 
 def test_the_same_seed_gives_the_same_events_to_the_byte() -> None:
