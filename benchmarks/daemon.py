@@ -1,9 +1,10 @@
-"""What the daemon costs with ten thousand experiments in the ledger: memory, a round, and how soon it reacts.
+"""What the daemon costs with ten thousand experiments in the ledger: memory, a round, how soon it reacts, and a look.
 
     python -m benchmarks.daemon [--experiments 10000] [--folder DIR]
 
-The bars are 150 MB, 50 ms a round, and less than a second from a finished experiment to its settled money. The daemon
-is the real one in a process of its own, over SQLite; the experiments are put into the ledger by its own calls.
+The bars are 150 MB, 50 ms a round, less than a second from a finished experiment to its settled money, and as much for
+`aether status`. The daemon is the real one in a process of its own, over SQLite; the experiments are put into the
+ledger by its own calls.
 """
 
 from __future__ import annotations
@@ -21,39 +22,39 @@ from statistics import median, quantiles
 from typing import Any
 
 import psutil
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
 from lab.backend import Backend
 from lab.clock import SystemClock
+from lab.errors import Refused
 from lab.experiment import Experiment, Outcome, Scores, Spec
 from lab.local.backend import open_local
 from lab.local.journal import Journal
 from lab.settings import Settings, parse
-from lab.space import Real
-from lab.track import Family, Goal, Metric, Objective, Phase, Track
+from lab.space import sample
+from lab.track import Phase, Track, load_track
 from orchestrator.daemon import Daemon
 from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.planner import ClipSets
 from orchestrator.proposer import ProposerProcess
 
-BARS = {"memory MB": 150.0, "round ms": 50.0, "reaction s": 1.0}
+BARS = {"memory MB": 150.0, "round ms": 50.0, "reaction s": 1.0, "aether status s": 1.0}
+LOOKS, AETHER = 5, Path(sys.executable).with_name("aether")
 USD, BUDGET = 1_000_000, "built"
 CLIPS = ClipSets("1" * 64, "2" * 64)
-METRICS = [f"metric_{n}" for n in range(20)]
 SETTINGS = "[designers]\nevolution = 0.0\n[limits]\nworkers = 4\nstop_at_goal = false\n[budget]\nmonthly_usd = 1e6\n"
 
 
 def track() -> Track:
-    family = Family(name="line", space=(Real(name="x", low=0, high=1, digits=12), Real(name="y", low=0, high=1)))
-    metrics = tuple(Metric(name=n, unit="", better="lower", definition="", source="") for n in METRICS)
-    return Track(name="bench", protocol=1, families=(family,), metrics=metrics, anchors=(),
-                 objectives=(Objective(metric="metric_0", direction="min", reference=1.0),
-                             Objective(metric="metric_1", direction="min", reference=1.0)),
-                 goals=(Goal(metric="metric_0", relation="<=", value=0.0),),
-                 phases=lambda spec: (Phase(name="score", entry="none:none", outputs=("scores.json",)),),
-                 derive=lambda own, anchors: own, facts=lambda path: {}, not_applicable=lambda spec: frozenset(),
-                 explain=lambda scores: "")
+    """The codec track, whose experiments take no time. Without its anchors, which would come first."""
+    score = Phase(name="score", entry="none:none", outputs=("scores.json",))
+    return replace(load_track("codec"), phases=lambda spec: (score,), anchors=())
+
+
+TRACK = track()
+FAMILY = TRACK.family("classic")
 
 
 class NoReports:
@@ -66,7 +67,7 @@ class NoReports:
 
 
 def outcome(rng: Random) -> Outcome:
-    values: dict[str, float | None] = {name: rng.random() for name in METRICS}
+    values: dict[str, float | None] = {metric.name: rng.uniform(0, 50) for metric in TRACK.metrics}
     return Outcome(verdict="partial", scores=Scores(mean=values, clips={"a": values, "b": values}))
 
 
@@ -77,8 +78,8 @@ def fill(backend: Backend, count: int) -> None:
     ledger.accounts.set_cap(BUDGET, 10**15, op_id="cap")
     for n in range(1, count + 1):
         id = f"e{n:05d}"
-        params: dict[str, Any] = {"x": rng.random(), "y": rng.random()}
-        spec = Spec(track="bench", family="line", params=params, clips=CLIPS.explore, seed=1, protocol=1)
+        spec = Spec(track=TRACK.name, family=FAMILY.name, params=sample(FAMILY.space, rng), clips=CLIPS.explore, seed=n,
+                    protocol=TRACK.protocol)
         ledger.propose(Experiment(id=id, spec=spec, fingerprint=spec.fingerprint(), purpose="explore",
                                   designer="control"), epoch=epoch, op_id=f"p.{id}")
         ledger.approve(id, epoch=epoch, op_id=f"a.{id}")
@@ -98,7 +99,7 @@ def serve(folder: Path, rounds: int) -> Mapping[str, Any]:
     backend, started = open_local(folder), time.perf_counter()
     settings: Settings = parse(SETTINGS)
     daemon = Daemon(DaemonConfig(holder="bench"), settings, Surroundings(
-        backend=backend, track=track(), proposer=ProposerProcess(), reporter=NoReports(), clips=CLIPS,
+        backend=backend, track=TRACK, proposer=ProposerProcess(), reporter=NoReports(), clips=CLIPS,
         clock=SystemClock(), parse=parse, journal=Journal(folder / "journal.jsonl")))
     daemon.step()
     daemon.step()
@@ -123,8 +124,12 @@ def reactions(backend: Backend, process: subprocess.Popen[bytes]) -> list[float]
         if message is None:
             time.sleep(0.01)
             continue
-        run_one(backend, message.body, rng)
-        backend.queues["cpu"].done(message)
+        try:
+            run_one(backend, message.body, rng)
+        except Refused:  # a confirmation that was called off while it waited
+            continue
+        finally:
+            backend.queues["cpu"].done(message)
         start = time.perf_counter()
         while process.poll() is None:
             reservation = backend.ledger.accounts.reservation(f"{message.body}.1")
@@ -145,9 +150,19 @@ def measure(folder: Path, experiments: int, rounds: int) -> list[list[str]]:
     reacted = reactions(backend, process)
     told = json.loads(process.communicate()[0].splitlines()[-1])  # after what the daemon logs
     times = [1e3 * seconds for seconds in told["times"]]
-    return [["ready after s", f"{told['ready']:.2f}", "", ""],
+    return [row("aether status s", looks(folder)), ["ready after s", f"{told['ready']:.2f}", "", ""],
             row("memory MB", [told["rss"] / (1 << 20)]), row("round ms", times),
             row("round CPU ms", [1e3 * seconds for seconds in told["cpu"]]), row("reaction s", reacted)]
+
+
+def looks(folder: Path) -> list[float]:
+    """As a person who asks how the lab stands, in a process of its own each time."""
+    times = list[float]()
+    for _ in range(LOOKS):
+        start = time.perf_counter()
+        subprocess.run([AETHER, "status", "--backend", f"local:{folder}"], check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - start)
+    return times
 
 
 def row(name: str, values: list[float]) -> list[str]:
