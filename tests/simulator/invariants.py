@@ -189,6 +189,7 @@ class Checker:
             runs = any(phase.attempt == (new.id, new.fence) for phase in self._world.phases)
             self._holds(5, not runs, f"{new.id}.{new.fence} was given up while its phase runs")
         if new.state == "cancelled":
+            self._holds(4, not change.op_id.startswith("refuted."), f"{new.id} was called off while it ran")
             self._world.saw("cancelled while running")
         if attempt.ending == "interrupted":
             self._world.saw("given back at a notice")

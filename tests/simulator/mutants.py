@@ -25,7 +25,7 @@ import orchestrator.leases
 import orchestrator.messages
 import orchestrator.picture
 from lab.control import Change
-from lab.experiment import MOVES, Attempt, Terms
+from lab.experiment import LOST_LIMIT, MOVES, Attempt, Experiment, Terms
 from lab.settings import Settings
 from lab.table import Key
 from lab.transaction import Transaction
@@ -97,6 +97,10 @@ def _taken_on_trust(self: Any, t: Transaction, original: str | None) -> str | No
     return original
 
 
+def _only_in_a_row(experiment: Experiment) -> str:
+    return "poison" if experiment.silences >= LOST_LIMIT else ""
+
+
 def _never_stop(self: Any) -> float:
     return gpu_workers.worker.RETRY_S
 
@@ -115,6 +119,8 @@ MUTANTS = {
     "parents exist": Mutant(lab.ledger.Ledger, "_require_parents", nothing, "lineage names what never was"),
     "a fingerprint runs once": Mutant(lab.ledger.Ledger, "_repeatable", _taken_on_trust, "a point is paid for twice"),
     "poison": Mutant(lab.ledger, "LOST_LIMIT", 10**6, "an experiment kills workers for ever"),
+    "poison that gets on": Mutant(lab.ledger, "_poisonous", _only_in_a_row,
+                                  "an experiment that gets a little further each time kills workers for ever"),
     "op_id": Mutant(lab.transaction.Transactor, "_once", _always_anew, "a repeated call acts twice"),
     "conditional write": Mutant(lab.local.table.SqliteTable, "_expect", nothing, "the last writer wins"),
     "check of reads": Mutant(lab.transaction.Transaction, "checks", [], "a decision rests on what has changed"),

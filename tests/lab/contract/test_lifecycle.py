@@ -208,6 +208,15 @@ def test_what_was_cancelled_never_starts(lab: Laboratory, stage: str) -> None:
     assert lab.ledger.experiment(id).state == "cancelled"
 
 
+def test_the_daemon_calls_off_only_what_nobody_runs(lab: Laboratory) -> None:
+    waiting, (running, fence) = lab.ready(), lab.start()
+    lab.ledger.cancel(waiting, "its candidate is refuted", epoch=lab.epoch, op_id=lab.op())
+    with pytest.raises(WrongState, match="goes on to its end"):
+        lab.ledger.cancel(running, "its candidate is refuted", epoch=lab.epoch, op_id=lab.op())
+    assert lab.ledger.experiment(waiting).state == "cancelled"
+    lab.finish(running, fence)
+
+
 def test_a_worker_learns_at_its_beat_that_its_experiment_was_cancelled(lab: Laboratory) -> None:
     id, fence = lab.start()
     lab.ledger.cancel(id, "not wanted", used_s=3.0, op_id=lab.op())
