@@ -37,10 +37,10 @@ def build(app: aws_cdk.App, settings: Settings) -> list[aws_cdk.Stack]:
     reporting = Reporting(app, f"{settings.prefix}-reporting", settings, names, lab)
     site = Site(app, f"{settings.prefix}-site", names)
     for stack in (lab, workers, reporting):
-        stack.add_dependency(data)
-    reporting.add_dependency(site)
+        stack.add_stack_dependency(data)
+    reporting.add_stack_dependency(site)
     for stack in images:
-        workers.add_dependency(stack)
+        workers.add_stack_dependency(stack)
     for stack in (network, data, site):
         keep_a_month(stack, settings.prefix)
     aws_cdk.Tags.of(app).add("aether:lab", settings.prefix)
@@ -55,7 +55,3 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"aether: {error}")
     app.synth()
-
-
-if __name__ == "__main__":
-    main()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from cdk.settings import Settings, from_context
 from lab.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {"email": "me@example.com", "monthlyBudget": "500"}
 
 
@@ -68,3 +73,14 @@ def test_what_only_the_person_can_know_is_asked_for(missing: str) -> None:
 def test_all_that_is_missing_is_asked_for_at_once() -> None:
     with pytest.raises(UserError, match=r"^email and monthlyBudget are missing: .* -c email=.* -c monthlyBudget="):
         from_context({})
+
+
+def test_a_wrong_setting_is_refused_before_the_cdk_is_imported(tmp_path: Path) -> None:
+    """Which takes seconds, and with a CDK that cannot be imported nothing else could be said."""
+    (tmp_path / "aws_cdk.py").write_text("raise SystemExit('imported')\n")
+    for chosen, told in ({**GIVEN, "email": "x"}, "aether: email=x is no mail address; say -c email=you@example.com"), \
+                        (GIVEN, "imported"):
+        environment = {"PYTHONPATH": str(tmp_path), "CDK_CONTEXT_JSON": json.dumps(chosen)}
+        ran = subprocess.run([sys.executable, "-m", "cdk"], cwd=ROOT, env=environment, text=True, capture_output=True,
+                             check=False)
+        assert (ran.returncode, ran.stderr.strip()) == (1, told)

@@ -28,7 +28,7 @@ def synthesise(out: Path, chosen: dict[str, str]) -> subprocess.CompletedProcess
     """As the command line runs it, with the settings as it gives them."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(out.parent), "CDK_OUTDIR": str(out),
                    "CDK_CONTEXT_JSON": json.dumps(chosen)}
-    return subprocess.run([sys.executable, "-m", "cdk.app"], cwd=ROOT, env=environment, text=True, capture_output=True,
+    return subprocess.run([sys.executable, "-m", "cdk"], cwd=ROOT, env=environment, text=True, capture_output=True,
                           check=False)
 
 
