@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from agents.reconciliation import Reconciliation, bill_lines, reconcile
-from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, moment, new_op, open_lab, table
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, group, moment, new_op, open_lab, table
 from cli.watch import MoneyLine, Watch
 from lab.clock import month_key
 from lab.errors import UserError
@@ -22,7 +22,7 @@ SPENT_ON = {"attempt": "attempts", "overhead": "overhead", "model": "model calls
 LONGEST_H = 31 * 24.0
 NEGATIVES = {"ignore_unknown_options": True}  # so that -3 is a number that we refuse, and no option that nobody knows
 
-app = typer.Typer(no_args_is_help=True)
+app = group("show")
 
 
 class Money(msgspec.Struct, frozen=True, kw_only=True):

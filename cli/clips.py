@@ -15,7 +15,18 @@ import msgspec
 import typer
 
 from cli.fresh import made_for
-from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, number, open_lab, shown_path, table
+from cli.output import (
+    DEFAULT_BACKEND,
+    BackendOption,
+    JsonOption,
+    console,
+    emit,
+    group,
+    number,
+    open_lab,
+    shown_path,
+    table,
+)
 from lab import clipset
 from lab.errors import UserError
 from lab.experiment import Clip, Dataset
@@ -29,7 +40,7 @@ Role = Literal["train", "score", "confirm"]
 RoleOption = Annotated[Role, typer.Option("--role", help="train, score or confirm (no designer sees its numbers).")]
 NameOption = Annotated[str, typer.Option("--name", help="The one clip's name here; the file's own where left out.")]
 
-app = typer.Typer(no_args_is_help=True)
+app = group("list")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from cli.output import (
     JsonOption,
     console,
     emit,
+    group,
     new_op,
     number,
     open_lab,
@@ -32,7 +33,7 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Such as e00007; i
 ENDS = ("success", "partial", "pruned", "failed", "cancelled")
 LIVE = ("proposed", "queued", "running")
 
-app = typer.Typer(no_args_is_help=True)
+app = group("list")
 
 
 @app.command("list")

@@ -32,6 +32,21 @@ def open_lab(address: str, *, create: bool = False) -> Backend:
     return open_backend(address, create=create)
 
 
+def group(alone: str) -> typer.Typer:
+    """Commands of one thing; the one called `alone` runs where none is named, with its defaults."""
+    made = typer.Typer()
+
+    @made.callback(invoke_without_command=True)
+    def front(asked: typer.Context) -> None:
+        if asked.invoked_subcommand is None:
+            commands: Any = asked.command
+            command = commands.get_command(asked, alone)
+            with command.make_context(alone, [], parent=asked) as own:  # reads AETHER_BACKEND as well
+                command.invoke(own)
+
+    return made
+
+
 def new_op(what: str) -> str:
     """An op_id for something that a person has said once."""
     from secrets import token_hex

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, moment, new_op, open_lab
+from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, group, moment, new_op, open_lab
 from cli.run import SETTINGS_FILE, read_settings
 from lab.backend import Backend
 from lab.control import SettingsRevision
@@ -19,7 +19,7 @@ from lab.track import load_track
 
 FileArgument = Annotated[Path, typer.Argument(help="The settings file.", show_default=True)]
 
-app = typer.Typer(no_args_is_help=True)
+app = group("show")
 
 
 @app.command()

@@ -87,3 +87,13 @@ def test_it_sees_a_daemon_that_lives_and_follows_it_to_its_end(tmp_path: Path) -
     looks = [json.loads(one) for one in told.splitlines()]
     assert "running" in {look["daemon"]["state"] for look in looks}
     assert [look["change"] for look in looks] == sorted(look["change"] for look in looks)
+
+
+@pytest.mark.parametrize(("group", "alone"), [("budget", "show"), ("settings", "show"), ("clips", "list"),
+                                              ("experiments", "list")])
+def test_a_group_alone_does_what_is_asked_of_it_most(
+    lab: Path, said: Said, monkeypatch: pytest.MonkeyPatch, group: str, alone: str,
+) -> None:
+    assert said(group) == said(group, alone) != ""
+    monkeypatch.setenv("AETHER_BACKEND", "local:elsewhere")
+    assert "elsewhere" in said(group, code=2)
