@@ -15,7 +15,7 @@ from cli.models import facts
 from cli.output import clean, moment, number, seconds, table
 from cli.picture import Series, axis, scatter
 from cli.watch import Best, GoalLine, Watch, goal_lines
-from cli.words import PARTIAL, REFUTED, label, verdict
+from cli.words import PARTIAL, REFUTED, label, resumes, verdict
 from lab.backend import Store
 from lab.errors import AetherError
 from lab.experiment import Attempt, Experiment, Scores
@@ -65,6 +65,9 @@ def page(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
     ended = experiment.state in ("finished", "cancelled")
     stands = verdict(experiment.outcome) if ended else experiment.state
     stands += f": {PARTIAL}" if stands == "partial" else ""
+    if experiment.state == "queued":
+        there = resumes(experiment, watch.track)
+        stands += f": a worker goes on {there}" if there else ": it waits for a worker"
     yield Text.assemble((experiment.id, "bold"), "  ", (clean(label(experiment, watch.track)), "cyan"), "  ",
                         (stands, verdict_style(stands)))
     if experiment.outcome is not None and experiment.outcome.detail:

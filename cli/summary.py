@@ -15,7 +15,7 @@ from cli.live import best_lines, money_text, unit_of
 from cli.output import number, seconds, shown_path, table
 from cli.picture import Axis, Series, axis, legend, scatter
 from cli.watch import Status, Watch
-from cli.words import configuration, refuted
+from cli.words import configuration, refuted, resumes
 from lab.experiment import Experiment
 from lab.judging.pareto import Point, front
 from lab.words import count
@@ -66,8 +66,19 @@ def show(out: Console, watch: Watch, found: Summary) -> None:
             out.print(part)
         out.print()
     out.print(money_text(found.status.money))
+    for line in kept_lines(watch):
+        out.print(line, style="dim", markup=False)
     if found.report:
         out.print(Text.assemble("Report: ", (shown_path(Path(found.report)), "bold cyan")), soft_wrap=True)
+
+
+def kept_lines(watch: Watch) -> list[str]:
+    """What the run leaves for the next one."""
+    places = {e.id: resumes(e, watch.track) for e in watch.view.live.values() if e.state == "queued"}
+    lines = [f"{id} is kept half done: the next run goes on {place}" for id, place in places.items() if place]
+    if untouched := len(places) - len(lines):
+        lines.append(f"{count(untouched, 'experiment')} not begun; the next run takes up what waits")
+    return lines
 
 
 def front_lines(watch: Watch) -> list[FrontLine]:

@@ -49,6 +49,19 @@ def verdict(outcome: Outcome | None) -> str:
     return f"{outcome.verdict}: {outcome.reason}" if outcome.reason else outcome.verdict
 
 
+def resumes(experiment: Experiment, track: Track) -> str:
+    """Where one that waits goes on: `with score`, `in the midst of train`; empty where nothing of it was kept."""
+    left = experiment.checkpoints
+    if experiment.state != "queued" or not left:
+        return ""
+    for phase in track.phases(experiment.spec):
+        if phase.name not in left:
+            return f"with {phase.name}"
+        if not left[phase.name].done:
+            return f"in the midst of {phase.name}"
+    return ""
+
+
 def refuted(ids: Iterable[str]) -> str:
     """One line that names them; empty where there is none."""
     named = ", ".join(ids)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from cli.output import clean, number, seconds
-from cli.words import configuration, share_done
-from lab.experiment import Spec
+from cli.words import configuration, resumes, share_done
+from lab.experiment import Checkpoint, Experiment, Spec
 from lab.track import load_track
 
 
@@ -29,6 +30,20 @@ def test_a_family_that_says_what_it_is_told_by_goes_by_its_name() -> None:
     restore = Spec(track="codec", family="restore", clips="0" * 64, seed=1, protocol=1, params={
         "crf": 41.5, "scale": "2/3", "gop_frames": 64, "channels": 16, "mode": "overfitted", "steps": 400})
     assert configuration(restore, load_track("codec")) == "restore 2/3 crf 41.5 channels 16 overfitted"
+
+
+@pytest.mark.parametrize(("left", "words"), [
+    ({}, ""),
+    ({"encode": False}, "in the midst of encode"),
+    ({"encode": True}, "with score"),
+    ({"encode": True, "score": False}, "in the midst of score"),
+])
+def test_what_waits_says_where_it_goes_on(left: dict[str, bool], words: str) -> None:
+    kept = {phase: Checkpoint(outputs={}, done=done) for phase, done in left.items()}
+    waiting = Experiment(id="e1", spec=spec(), fingerprint="f", purpose="explore", designer="control", state="queued",
+                         checkpoints=kept)
+    assert resumes(waiting, load_track("codec")) == words
+    assert resumes(replace(waiting, state="running"), load_track("codec")) == ""
 
 
 def test_a_claimed_progress_is_a_share_or_nothing() -> None:
