@@ -41,7 +41,7 @@ def test_a_wrong_command_line_is_one_line_that_points_to_the_help(words: list[st
 
 
 def test_a_group_without_a_command_shows_its_help_once(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["experiments"]) == 2
+    assert run_command(["codec"]) == 2
     out, err = capfd.readouterr()
     assert (out + err).count("Usage:") == 1
 
