@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,18 +34,12 @@ def open_lab(address: str, *, create: bool = False) -> Backend:
 
 
 def group(alone: str) -> typer.Typer:
-    """Commands of one thing; the one called `alone` runs where none is named, with its defaults."""
-    made = typer.Typer()
-
-    @made.callback(invoke_without_command=True)
-    def front(asked: typer.Context) -> None:
-        if asked.invoked_subcommand is None:
-            commands: Any = asked.command
-            command = commands.get_command(asked, alone)
-            with command.make_context(alone, [], parent=asked) as own:  # reads AETHER_BACKEND as well
-                command.invoke(own)
-
-    return made
+    """Commands of one thing; where none is named, the one called `alone` is meant, and the options are its."""
+    class Group(TyperGroup):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            named = bool(args) and (not args[0].startswith("-") or args[0] == "--help")
+            return super().parse_args(ctx, args if named else [alone, *args])
+    return typer.Typer(cls=Group)
 
 
 def new_op(what: str) -> str:

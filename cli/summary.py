@@ -74,7 +74,7 @@ def show(out: Console, watch: Watch, found: Summary) -> None:
 
 def kept_lines(watch: Watch) -> list[str]:
     """What the run leaves for the next one."""
-    places = {e.id: resumes(e, watch.track) for e in watch.view.live.values() if e.state == "queued"}
+    places = {e.id: resumes(e, watch.track) for e in watch.view.live.values() if e.state != "running"}
     lines = [f"{id} is kept half done: the next run goes on {place}" for id, place in places.items() if place]
     if untouched := len(places) - len(lines):
         lines.append(f"{count(untouched, 'experiment')} not begun; the next run takes up what waits")

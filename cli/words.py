@@ -50,16 +50,19 @@ def verdict(outcome: Outcome | None) -> str:
 
 
 def resumes(experiment: Experiment, track: Track) -> str:
-    """Where one that waits goes on: `with score`, `in the midst of train`; empty where nothing of it was kept."""
-    left = experiment.checkpoints
-    if experiment.state != "queued" or not left:
+    """Where one that waits goes on: `with score`, `in the midst of train`; empty where nothing that helps was kept."""
+    if experiment.state != "queued":
         return ""
+    behind = False
     for phase in track.phases(experiment.spec):
-        if phase.name not in left:
-            return f"with {phase.name}"
-        if not left[phase.name].done:
+        kept = experiment.checkpoints.get(phase.name)
+        if kept is not None and kept.done:
+            behind = True
+        elif kept is not None and phase.live in kept.outputs:  # a phase that broke off leaves its log alone
             return f"in the midst of {phase.name}"
-    return ""
+        else:
+            return f"with {phase.name}" if behind else ""
+    return "with its verdict"
 
 
 def refuted(ids: Iterable[str]) -> str:

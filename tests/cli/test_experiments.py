@@ -12,9 +12,12 @@ import pytest
 from msgspec.structs import replace
 
 from cli.experiment_page import place
+from cli.summary import kept_lines
+from cli.watch import Watch
 from lab.backend import open_backend
 from lab.experiment import Attempt, Checkpoint, Experiment, Machine, Outcome
 from lab.local.backend import open_local
+from lab.track import load_track
 
 Said = Callable[..., str]
 
@@ -166,3 +169,25 @@ def _overwrite(lab: Path, experiment: Experiment) -> None:
     """As if it had come to this."""
     open_local(lab / "lab").ledger.table.set("experiment", experiment.id, msgspec.json.encode(experiment),
                                              tag=experiment.state)
+
+
+def test_what_waits_says_where_it_goes_on(lab: Path, said: Said) -> None:
+    backend = open_backend("local:lab")
+    ledger, office = backend.ledger, backend.ledger.office
+    last = next(iter(ledger.all_experiments("finished")))
+    spec = replace(last.spec, seed=last.spec.seed + 100)
+    epoch = office.take_lease("teller", host="", pid=0, observed=None, op_id="take")
+    ledger.accounts.set_cap("told", 10**9, op_id="cap")
+    for id in ("e09001", "e09002"):
+        given = Experiment(id=id, spec=spec, fingerprint=id, purpose="explore", designer="control")
+        ledger.propose(given, epoch=epoch, op_id=f"propose.{id}")
+    ledger.approve("e09001", epoch=epoch, op_id="approve")
+    assert "queued: it waits for a worker" in said("experiments", "show", "e09001")
+    ledger.reserve("e09001", 10**6, ("told",), price_usd_h=1.0, epoch=epoch, op_id="reserve")
+    fence = ledger.claim("e09001", worker="w", device_class="cpu", op_id="claim")
+    first, second, *_ = load_track(spec.track).phases(spec)
+    ledger.checkpointed("e09001", fence, first.name, Checkpoint(outputs={}, done=True), op_id="left")
+    ledger.release("e09001", fence, "interrupted", used_s=1.0, op_id="back")
+    assert f"queued: a worker goes on with {second.name}" in said("experiments", "show", "e09001")
+    assert kept_lines(Watch(backend)) == [f"e09001 is kept half done: the next run goes on with {second.name}",
+                                          "1 experiment not begun; the next run takes up what waits"]

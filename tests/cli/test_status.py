@@ -95,5 +95,7 @@ def test_a_group_alone_does_what_is_asked_of_it_most(
     lab: Path, said: Said, monkeypatch: pytest.MonkeyPatch, group: str, alone: str,
 ) -> None:
     assert said(group) == said(group, alone) != ""
+    assert json.loads(said(group, "--json")) == json.loads(said(group, alone, "--json"))
+    assert f"aether {group} {alone} --help" in said(group, "--wrong", code=2)
     monkeypatch.setenv("AETHER_BACKEND", "local:elsewhere")
     assert "elsewhere" in said(group, code=2)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from cli.output import clean, number, seconds
 from cli.words import configuration, resumes, share_done
 from lab.experiment import Checkpoint, Experiment, Spec
-from lab.track import load_track
+from lab.track import Phase, load_track
 
 
 def spec(**params: object) -> Spec:
@@ -32,18 +32,25 @@ def test_a_family_that_says_what_it_is_told_by_goes_by_its_name() -> None:
     assert configuration(restore, load_track("codec")) == "restore 2/3 crf 41.5 channels 16 overfitted"
 
 
+BROKEN, HALF, DONE = (Checkpoint(outputs={name: "h"}, done=done) for name, done in (
+    ("log.txt", False), ("live", False), ("out", True)))
+
+
 @pytest.mark.parametrize(("left", "words"), [
     ({}, ""),
-    ({"encode": False}, "in the midst of encode"),
-    ({"encode": True}, "with score"),
-    ({"encode": True, "score": False}, "in the midst of score"),
+    ({"train": BROKEN}, ""),
+    ({"train": HALF}, "in the midst of train"),
+    ({"train": DONE}, "with score"),
+    ({"train": DONE, "score": BROKEN}, "with score"),
+    ({"train": DONE, "score": DONE}, "with its verdict"),
 ])
-def test_what_waits_says_where_it_goes_on(left: dict[str, bool], words: str) -> None:
-    kept = {phase: Checkpoint(outputs={}, done=done) for phase, done in left.items()}
+def test_what_waits_says_where_it_goes_on(left: dict[str, Checkpoint], words: str) -> None:
+    phases = (Phase(name="train", entry="a:b", live="live"), Phase(name="score", entry="a:b"))
+    track = replace(load_track("codec"), phases=lambda spec: phases)
     waiting = Experiment(id="e1", spec=spec(), fingerprint="f", purpose="explore", designer="control", state="queued",
-                         checkpoints=kept)
-    assert resumes(waiting, load_track("codec")) == words
-    assert resumes(replace(waiting, state="running"), load_track("codec")) == ""
+                         checkpoints=left)
+    assert resumes(waiting, track) == words
+    assert resumes(replace(waiting, state="running"), track) == ""
 
 
 def test_a_claimed_progress_is_a_share_or_nothing() -> None:
