@@ -116,6 +116,8 @@ class Accidents:
 
     def _jump_clock(self) -> None:
         self._struck("clock jumped")
+        if self._world.phases:
+            self._world.saw("a clock jumped while work ran")
         self._world.jump(self._world.rng.choice((-HOUR_S, HOUR_S, self._world.rng.uniform(-HOUR_S, HOUR_S))))
 
     def _cut_off(self) -> None:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import sys
 import time
 
+from simulator.invariants import Broken
 from simulator.mutants import MUTANTS, Mutant, taken_out
 from simulator.world import World
+
+from lab.errors import AetherError
 
 SEEDS = 20
 EXPERIMENTS = 120  # a guard that is missed is missed early
 
 
 def noticed_at(mutant: Mutant, seeds: int = SEEDS) -> tuple[int, Exception] | None:
-    """The first seed that fails without the guard, and how; None if none does."""
+    """The first seed that fails without the guard, and how; None if none does. By an invariant, or by a refusal that
+    ends a process; what else is raised tells of a mutant that does not fit the product any more, and is raised here."""
     for seed in range(seeds):
         with taken_out(mutant):
             try:
                 World(seed, EXPERIMENTS).run()
-            except Exception as error:
+            except (Broken, AetherError) as error:
                 return seed, error
     return None
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import simulator.disk
+import simulator.staff
 
 import gpu_workers.worker
 import lab.guards
@@ -127,6 +128,8 @@ MUTANTS = {
     "fsync": Mutant(simulator.disk.Disk, "sync", nothing, "what was stored is gone after a power cut"),
     "write aside": Mutant(lab.local.store.FileStore, "_write_aside", _in_place, "half a file stands under a hash"),
     "journal first": Mutant(orchestrator.picture.Picture, "follow", _view_first, "decided on what no journal has"),
+    "monotonic time": Mutant(simulator.staff.ProcessClock, "monotonic", simulator.staff.ProcessClock.wall,
+                             "a clock that is set back lets a phase outlive its lease"),
     "self-stop": Mutant(gpu_workers.worker.Worker, "_outlast", _never_stop, "a phase outlives its lease"),
     "fresh start of the watch": Mutant(orchestrator.leases.LeaseWatch, "silent", _watch(1.0),
                                        "a daemon that slept ends the leases of workers that slept too"),

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENTS, BLOCK = 200, 50
 # Recovery paths that a sweep must have walked: one that never was is untested, whatever passes.
 SOMETIMES = (
-    "a checkpoint was resumed", "a confirmation was called off",
+    "a checkpoint was resumed", "a clock jumped while work ran", "a confirmation was called off",
     "a daemon followed another", "a designer failed; control takes its turn",
     "a late request landed", "a late request was overtaken", "a lease was lost", "a lost race",
     "a phase waited for the machine", "a phase went on from its live checkpoint",
