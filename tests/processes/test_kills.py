@@ -14,11 +14,13 @@ import pytest
 
 from lab.local.leftovers import leftovers, remove
 from lab.probe import STEPS
+from orchestrator.designers.evolution import STARTUP
 from support.curve.lab import Crew, CurveLab, explored
 
 ALONE = ("report", "settings")  # steps of processes that are neither daemon nor worker
 EVERY_CHANGE = ("propose.after", "claim.after", "checkpointed.before", "settle.before", "journal.append.after")
 KILLS = 6  # a run
+LEARNING = STARTUP + 6  # experiments: the last of them rest on what evolution was told
 PUSH = """
 import os, sys
 from lab.backend import open_backend
@@ -110,6 +112,7 @@ def random_kills(seed: int, lab: CurveLab, undisturbed: CurveLab) -> None:
     print(f"seed {seed}")
     crew = Crew(lab)
     crew.run(Random(seed), KILLS)
+    assert crew.killed == KILLS
     check(lab, undisturbed)
 
 
@@ -121,3 +124,20 @@ def test_killed_at_random(lab: CurveLab, undisturbed: CurveLab) -> None:
 @pytest.mark.parametrize("seed", range(1, 10))
 def test_killed_at_random_again_and_again(seed: int, lab: CurveLab, undisturbed: CurveLab) -> None:
     random_kills(seed, lab, undisturbed)
+
+
+@pytest.fixture(scope="module")
+def evolved(tmp_path_factory: pytest.TempPathFactory) -> CurveLab:
+    lab = CurveLab(tmp_path_factory.mktemp("evolved") / "lab", experiments=LEARNING, evolution=0.85)
+    assert Crew(lab).run() == "the run is complete"
+    return lab
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("seed", range(20, 22))
+def test_a_designer_that_learns_proposes_the_same_whoever_is_killed(
+    seed: int, tmp_path: Path, evolved: CurveLab,
+) -> None:
+    proposed = [e for e in evolved.open().ledger.all_experiments() if e.designer == "evolution"]
+    assert len(proposed) > STARTUP, "it never asked its model"
+    random_kills(seed, CurveLab(tmp_path / "lab", experiments=LEARNING, evolution=0.85), evolved)

@@ -30,7 +30,7 @@ SETTINGS = """
 [lab]
 track = "curve"
 [designers]
-evolution = 0.0
+evolution = {evolution}
 window = 2
 [limits]
 experiments = {experiments}
@@ -39,6 +39,7 @@ lease_s = 6
 beat_s = 0.5
 grace_s = 1.5
 """
+LONGEST_LIFE_S = 0.8  # between two kills at random: so short that all of them come before the lab is done
 PATIENCE_S = 240.0  # for a lab to end on a busy machine; a hang, not a time to be met
 
 
@@ -51,10 +52,10 @@ def points(seed: int, count: int = 40) -> bytes:
 class CurveLab:
     """A lab with its footage and settings. Every process of it carries a mark, so that none can hide."""
 
-    def __init__(self, folder: Path, experiments: int = 2, seed: int = 7) -> None:
+    def __init__(self, folder: Path, experiments: int = 2, seed: int = 7, evolution: float = 0.0) -> None:
         self.folder, self._seed, self.mark = folder, seed, f"curve-{uuid4().hex}"
         self.address = f"local:{folder}"
-        self.settings = SETTINGS.format(experiments=experiments)
+        self.settings = SETTINGS.format(experiments=experiments, evolution=evolution)
         self.settings_file = folder.with_suffix(".toml")
         self.settings_file.write_text(self.settings)
         backend = self.open(create=True)
@@ -119,11 +120,13 @@ class Crew:
 
     def run(self, rng: Random | None = None, kills: int = 0) -> str:
         """Until the lab is done; gives why. With `rng`, kills one of the two at random moments, `kills` times."""
+        due = time.monotonic() + rng.uniform(0.05, LONGEST_LIFE_S) if rng is not None else 0.0
         try:
             while self.daemon.poll() is None or self.daemon.returncode == -signal.SIGKILL:
                 self._restart()
-                if rng is not None and self.killed < kills and rng.random() < 0.03:
+                if rng is not None and self.killed < kills and time.monotonic() > due:
                     self._kill_one(rng)
+                    due = time.monotonic() + rng.uniform(0.05, LONGEST_LIFE_S)
                 if time.monotonic() > self._deadline:
                     raise TimeoutError(f"the lab did not end; alive: {[p.cmdline() for p in self.lab.processes()]}")
                 time.sleep(0.02)
