@@ -65,6 +65,19 @@ def test_changes_come_back_as_they_were_written(path: Path) -> None:
     assert len(path.read_bytes().splitlines()) == 3
 
 
+def test_changes_are_on_the_disk_before_they_count_as_written(
+        path: Path, calls: list[tuple[str, str, int]]) -> None:
+    """And what is cut off is gone from the disk before others are written in its place."""
+    journal = journal_of(path, 2)
+    assert calls == [("fsync", path.name, path.stat().st_size)]
+    journal.append([change(3)])
+    assert calls[1:] == [("fsync", path.name, path.stat().st_size)]
+    with path.open("ab") as file:
+        file.write(b"torn")
+    journal.open()
+    assert calls[2:] == [("fsync", path.name, path.stat().st_size)]
+
+
 def test_a_journal_goes_on_where_it_ended(path: Path) -> None:
     journal_of(path, 2)
     later = Journal(path)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import lab.files
 from lab.errors import Conflict, Unavailable
 from lab.files import SystemFiles
 from lab.local.store import ASIDE, FileStore
@@ -77,36 +76,27 @@ def test_what_is_stored_again_while_a_sweep_takes_it_stays(tmp_path: Path) -> No
     assert FileStore(tmp_path).read(hash) == b"a clip"
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What the kernel is asked, in order: (fsync | replace, the file's name)."""
-    seen: list[tuple[str, str]] = []
-    fsync, replace = os.fsync, os.replace
-
-    def noted_fsync(descriptor: int) -> None:
-        seen.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
-        fsync(descriptor)
-
-    def noted_replace(source: Path, target: Path) -> None:
-        seen.append(("replace", target.name))
-        replace(source, target)
-
-    monkeypatch.setattr(lab.files.os, "fsync", noted_fsync)
-    monkeypatch.setattr(lab.files.os, "replace", noted_replace)
-    return seen
-
-
 def test_bytes_are_on_the_disk_before_they_have_their_name_and_the_name_before_we_return(
-        tmp_path: Path, calls: list[tuple[str, str]]) -> None:
+        tmp_path: Path, calls: list[tuple[str, str, int]]) -> None:
     hash = FileStore(tmp_path).put_bytes(b"weights")
-    (first, aside), *rest = calls
-    assert (first, aside[:len(ASIDE)]) == ("fsync", ASIDE)
-    assert rest == [("replace", hash[2:]), ("fsync", hash[:2])]
+    (first, aside, size), *rest = calls
+    assert (first, aside[:len(ASIDE)], size) == ("fsync", ASIDE, 7)
+    assert rest == [("replace", hash[2:], 7), ("fsync", hash[:2], 0)]
 
 
-def test_a_pointer_is_written_with_the_same_care(tmp_path: Path, calls: list[tuple[str, str]]) -> None:
+def test_a_copied_file_is_on_the_disk_before_it_has_its_name_too(
+        tmp_path: Path, calls: list[tuple[str, str, int]]) -> None:
+    film = tmp_path / "film"
+    film.write_bytes(b"frame" * 209_716)  # one piece, and four bytes that wait for their flush
+    hash = FileStore(tmp_path / "store").put(film)
+    (first, aside, size), *rest = calls
+    assert (first, aside[:len(ASIDE)], size) == ("fsync", ASIDE, 1_048_580)
+    assert rest == [("replace", hash[2:], 1_048_580), ("fsync", hash[:2], 0)]
+
+
+def test_a_pointer_is_written_with_the_same_care(tmp_path: Path, calls: list[tuple[str, str, int]]) -> None:
     FileStore(tmp_path).swap("champion", None, "0" * 64)
-    assert [step for step, _ in calls] == ["fsync", "replace", "fsync"]
+    assert [(step, size) for step, _, size in calls] == [("fsync", 64), ("replace", 64), ("fsync", 0)]
 
 
 @pytest.mark.parametrize("die_at", ["write", "replace"])
