@@ -30,6 +30,7 @@ from lab.errors import Unavailable
 from lab.settings import Settings
 
 LOOK_S = 0.5
+HAND_BACK_S = 2.0  # before the end of a run's minutes
 INTERRUPTED = 130
 WARNING_S = 30.0  # how long a warning is shown
 UNBOXED = "NOT SANDBOXED"  # how the one begins that is always shown
@@ -83,6 +84,14 @@ class Attendant:
     def elapsed_s(self) -> float:
         return time.monotonic() - self._began
 
+    @property
+    def workers(self) -> int:
+        """None once the time is almost over: they hand back what they have and tell what it took, where the daemon
+        would have to take it away at the end and pay for the most that it may have taken."""
+        limits = self.watch.settings.limits
+        over = limits.minutes is not None and self.elapsed_s >= 60 * limits.minutes - HAND_BACK_S
+        return 0 if over else limits.workers
+
     def look(self, screen: Screen, told: bool) -> None:
         """Take in what is new and show it. A ledger that cannot be read now is said, and read again later."""
         try:
@@ -131,7 +140,7 @@ def attend(backend: Backend, settings: Settings, plan: Plan, fingerprint: str = 
     try:
         with interrupts() as told, _screen(out, plan.json) as screen:
             while not supervisor.over:
-                supervisor.want(attendant.watch.settings.limits.workers)
+                supervisor.want(attendant.workers)
                 supervisor.poll()
                 if told:
                     supervisor.stop()

@@ -22,7 +22,7 @@ def orchestrate(
     standing: Annotated[bool, typer.Option("--standing", help="Stay when the run has ended, and go on at a person's "
                                                               "next word or with the next month.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=1000, help="How many workers may come elsewhere; there is work for "
-                                         "them all, or for [limits] workers if that is more.")] = 1,
+                                         "them all, or for limits.workers if that is more.")] = 1,
     parent: ParentOption = 0,
 ) -> None:
     """Run the daemon alone, under the settings in force (`aether settings push`). Workers run elsewhere."""

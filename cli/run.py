@@ -6,6 +6,7 @@ the whole truth about the run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from cli.overrides import Scalar, designer_values, overridden
 from cli.params import parse_params
 from cli.watch import daemon_line
 from lab.backend import Backend
-from lab.errors import LabHeld, NotFound, UserError
+from lab.errors import LabHeld, NotFound, SettingsError, UserError
 from lab.settings import Settings, parse
 from lab.track import Track, load_track
 
@@ -51,7 +52,8 @@ def run(
     settings: Annotated[Path | None, typer.Option(help="The settings file; default: aether.toml, if there is one.",
                                                   show_default=False)] = None,
     own: Annotated[Path | None, typer.Option("--candidate", metavar="DIR", help="Evaluate your own two agents (docs/"
-                                             "two-agents.md), and nothing else unless you ask for more.")] = None,
+                                             "two-agents.md); nothing else is explored unless you ask for it, "
+                                             "and what waits goes on.")] = None,
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the candidate; may be "
                                                     "repeated.")] = None,
     json: JsonOption = False,
@@ -72,13 +74,24 @@ def run(
     base = (file.parent if file else Path()).resolve()
     address = backend or (f"local:{base / 'lab'}" if file and file.parent != Path() else DEFAULT_BACKEND)
     read = read_settings(file)
-    text = overridden(read, values)
-    track = load_track(parse(text, str(file or SETTINGS_FILE)).lab.track)
+    text = _merged(read, values)
+    track = load_track(parse(text).lab.track)
     mine = candidate.read(own, track, parse_params(param or [])) if own is not None else None
     if mine is not None:
         candidate.require_sandbox()
     return start(Plan(backend=address, text=text, base=base, file=file, read=read, seed=seed, json=json,
                       candidate=mine))
+
+
+def _merged(read: str, values: Mapping[tuple[str, str], Scalar]) -> str:
+    """The settings' text with what the command line asks for. `read` is sound, so a fault is the command line's."""
+    text = overridden(read, values)
+    try:
+        parse(text)
+    except SettingsError as error:
+        faults = [line.split(": ", 1)[1] for line in str(error).splitlines()]  # each without its place in a file
+        raise UserError("; ".join(f"on the command line: {fault}" for fault in faults)) from error
+    return text
 
 
 def start(plan: Plan) -> int:

@@ -77,7 +77,7 @@ def kept_lines(watch: Watch) -> list[str]:
     places = {e.id: resumes(e, watch.track) for e in watch.view.live.values() if e.state != "running"}
     lines = [f"{id} is kept half done: the next run goes on {place}" for id, place in places.items() if place]
     if untouched := len(places) - len(lines):
-        lines.append(f"{count(untouched, 'experiment')} not begun; the next run takes up what waits")
+        lines.append(f"{count(untouched, 'experiment')} waiting for the next run")
     return lines
 
 
@@ -159,6 +159,9 @@ def _show_picture(out: Console, watch: Watch, found: Summary) -> None:
     out.print(Text(f"{second.metric}", style="dim"))
     out.print(scatter(series, x, y, width=min(out.width - 14, 76)))
     out.print(legend(series))
+    off = sum(point[1] < y.low for one in series[:3] for point in one.points)
+    if off:
+        out.print(Text(f"{count(off, 'point')} below {number(y.low)} not drawn", style="dim"))
     out.print()
 
 

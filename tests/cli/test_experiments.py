@@ -190,4 +190,4 @@ def test_what_waits_says_where_it_goes_on(lab: Path, said: Said) -> None:
     ledger.release("e09001", fence, "interrupted", used_s=1.0, op_id="back")
     assert f"queued: a worker goes on with {second.name}" in said("experiments", "show", "e09001")
     assert kept_lines(Watch(backend)) == [f"e09001 is kept half done: the next run goes on with {second.name}",
-                                          "1 experiment not begun; the next run takes up what waits"]
+                                          "1 experiment waiting for the next run"]

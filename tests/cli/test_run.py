@@ -60,6 +60,17 @@ def test_its_processes_log_to_files_and_none_is_left(finished: Finished) -> None
     assert not list((lab / "scratch").iterdir())
 
 
+def test_at_the_end_of_its_minutes_workers_tell_what_their_work_took(tmp_path: Path) -> None:
+    """What the daemon has to take away it pays to the end of the lease."""
+    write_laboratory(tmp_path)
+    ran = command(tmp_path, "run", "--minutes", "0.15", "--designer", "control")
+    assert ran.returncode == 0, ran.stderr
+    assert "0.15 minutes are over" in ran.stdout
+    endings = {a.ending for e in lab_of(tmp_path).ledger.all_experiments() for a in e.attempts}
+    assert endings
+    assert not endings & {"released", "lost", None}
+
+
 def test_run_again_it_carries_on(lab: Path) -> None:
     before = {e.id for e in lab_of(lab).ledger.all_experiments()}
     ran = command(lab, "run", "--experiments", "1", "--designer", "control")
@@ -155,7 +166,7 @@ def test_an_edited_settings_file_is_told_once_and_not_in_force(folder: Path) -> 
 @pytest.mark.parametrize(("words", "says"), [
     (["--designer", "oracle"], "there is control, evolution"),
     (["--settings", "missing.toml"], "cannot read missing.toml"),
-    (["--minutes", "-1"], "limits.minutes"),
+    (["--minutes", "-1"], "error: on the command line: limits.minutes = -1.0: "),
     (["--backend", "nowhere"], "write local:DIR"),
 ])
 def test_a_persons_mistake_is_one_line_with_the_fix(words: list[str], says: str, lab: Path, said: Any) -> None:
