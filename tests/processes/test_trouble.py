@@ -136,6 +136,27 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(lab: CurveLab) -> N
     assert "make the folder writable" in words.splitlines()[-1]
 
 
+@pytest.mark.ci
+def test_a_folder_that_cannot_be_written_any_more_is_waited_for_and_nothing_is_lost(lab: CurveLab) -> None:
+    crew = Crew(lab, preexec_fn=heed_permissions)
+    try:
+        wait_until(lambda: ended(lab), "a first result")
+        kept = ended(lab)
+        allow(lab.folder, folders=0o555, files=0o444)
+        time.sleep(4.0)
+        assert (crew.daemon.poll(), crew.worker.poll()) == (None, None), "nobody dies of it"
+    except BaseException:
+        crew.go_home()
+        raise
+    finally:
+        allow(lab.folder, folders=0o755, files=0o644)
+    assert crew.run() == "the run is complete"
+    now = {experiment.id: experiment.outcome for experiment in ended(lab)}
+    assert all(now[experiment.id] == experiment.outcome for experiment in kept)
+    assert {e.outcome.reason for e in ended(lab) if e.outcome} <= {None, "harness_fault"}, "no candidate is blamed"
+    assert "make the folder writable" in crew.words
+
+
 def allow(folder: Path, folders: int, files: int) -> None:
     for path in [folder, *folder.rglob("*")]:
         with suppress(FileNotFoundError):  # SQLite removes its shared memory with the last connection, at any time

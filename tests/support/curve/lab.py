@@ -112,10 +112,10 @@ def _mounts(pid: int) -> str:
 class Crew:
     """A daemon and a worker that are started again whenever they are killed, until the daemon says that it is done."""
 
-    def __init__(self, lab: CurveLab, kill_daemon_at: str = "", kill_worker_at: str = "") -> None:
-        self.lab, self.killed, self.worker_kills = lab, 0, 0
+    def __init__(self, lab: CurveLab, kill_daemon_at: str = "", kill_worker_at: str = "", **how: Any) -> None:
+        self.lab, self.killed, self.worker_kills, self._how = lab, 0, 0, how
         self.words = ""  # of the last daemon
-        self.daemon, self.worker = lab.daemon(kill_daemon_at), lab.worker(kill_worker_at)
+        self.daemon, self.worker = lab.daemon(kill_daemon_at, **how), lab.worker(kill_worker_at, **how)
         self._deadline = time.monotonic() + PATIENCE_S
 
     def run(self, rng: Random | None = None, kills: int = 0) -> str:
@@ -147,12 +147,12 @@ class Crew:
     def _restart(self) -> None:
         if self.daemon.poll() == -signal.SIGKILL:
             self.killed += 1
-            self.daemon = self.lab.daemon()
+            self.daemon = self.lab.daemon(**self._how)
         if self.worker.poll() is not None:
             if self.worker.returncode != -signal.SIGKILL:
                 raise RuntimeError(f"the worker ended with {self.worker.returncode}: {self._said(self.worker)}")
             self.killed += 1
-            self.worker = self.lab.worker()
+            self.worker = self.lab.worker(**self._how)
 
     def go_home(self) -> None:
         """The daemon is done or a test has failed: the worker gives back what it has."""
