@@ -75,7 +75,8 @@ class Attendant:
 
     def __init__(self, backend: Backend, plan: Plan, logs: Path) -> None:
         self.watch, self._plan = Watch(backend), plan
-        self._began, self.from_count = time.monotonic(), len(self.watch.view.explored)
+        self._began, self._proposed = time.monotonic(), len(self.watch.view.explored)
+        self.ended_before = frozenset(self.watch.view.ended)
         self._logs, self._warning, self._warned = LogTail(logs), "", 0.0
         self._unboxed = ""  # what a worker said of its sandbox: that it has none
         self._old_stop = bool(self.watch.view.control.stop)  # said to an earlier run; our daemon takes it back
@@ -112,7 +113,7 @@ class Attendant:
         watch, limits = self.watch, self.watch.settings.limits
         self._old_stop = self._old_stop and bool(watch.view.control.stop)
         ending = HANDING_BACK if told else "ending" if watch.view.control.stop and not self._old_stop else ""
-        ended = sum(id in watch.view.ended for id in watch.view.explored[self.from_count:])
+        ended = sum(id in watch.view.ended for id in watch.view.explored[self._proposed:])
         notices = [notice for notice in (self._edited(), disk_full(self._logs.folder), self._unboxed,
                                       self._warning if self._warning != self._unboxed else "") if notice]
         return RunLine(elapsed_s=self.elapsed_s, minutes=limits.minutes, experiments=limits.experiments, done=ended,
@@ -190,7 +191,7 @@ def _end(out: Console, attendant: Attendant, supervisor: Supervisor, plan: Plan,
     """The result, also of a run that failed half-way; then the failure, as one line."""
     watch = attendant.watch
     own = candidate.found(watch.backend, fingerprint) if fingerprint else None
-    found = conclude(watch, supervisor.why, attendant.elapsed_s, attendant.from_count, own)
+    found = conclude(watch, supervisor.why, attendant.elapsed_s, attendant.ended_before, own)
     if plan.json:
         emit(found)
     elif found.why or found.experiments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -47,10 +47,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = 1
 
 
-def conclude(watch: Watch, why: str, elapsed_s: float, from_count: int, own: Experiment | None = None) -> Summary:
+def conclude(watch: Watch, why: str, elapsed_s: float, before: Collection[str],
+             own: Experiment | None = None) -> Summary:
+    """`before`: the ids of those that had ended when the run began."""
     workplace = watch.backend.workplace
     report = workplace / REPORT if workplace is not None else Path()
-    ended = sum(id in watch.view.ended for id in watch.view.explored[from_count:])
+    ended = sum(id in watch.view.ended and id not in before for id in watch.view.explored)
     return Summary(why=why, elapsed_s=elapsed_s, explored=ended, experiments=watch.view.count,
                    status=watch.status(time.time()), front=tuple(front_lines(watch)),
                    report=str(report) if report.is_file() else "", candidate=dossier(watch, own) if own else None)

@@ -61,14 +61,17 @@ def test_its_processes_log_to_files_and_none_is_left(finished: Finished) -> None
 
 
 def test_at_the_end_of_its_minutes_workers_tell_what_their_work_took(tmp_path: Path) -> None:
-    """What the daemon has to take away it pays to the end of the lease."""
+    """What the daemon has to take away it pays to the end of the lease. What ends in the next run is counted there."""
     write_laboratory(tmp_path)
-    ran = command(tmp_path, "run", "--minutes", "0.15", "--designer", "control")
+    ran = command(tmp_path, "run", "--minutes", "0.15", "--designer", "control", "--json")
     assert ran.returncode == 0, ran.stderr
-    assert "0.15 minutes are over" in ran.stdout
+    assert json.loads(ran.stdout)["why"] == "0.15 minutes are over"
     endings = {a.ending for e in lab_of(tmp_path).ledger.all_experiments() for a in e.attempts}
     assert endings
     assert not endings & {"released", "lost", None}
+    again = command(tmp_path, "run", "--experiments", "1", "--designer", "control", "--json")
+    explored = sum(e.purpose == "explore" for e in lab_of(tmp_path).ledger.all_experiments("finished"))
+    assert sum(json.loads(one.stdout)["explored"] for one in (ran, again)) == explored
 
 
 def test_run_again_it_carries_on(lab: Path) -> None:
