@@ -116,5 +116,7 @@ def money(budgets: tuple[MoneyLine, ...], entries: Sequence[Entry], now: float, 
 def _forecast(found: Money) -> list[str]:
     if found.month_end is None:
         return []
-    warns = f"; level {found.forecast}, a warning that stops nothing" if found.forecast != "ok" else ""
+    warns = ""
+    if found.forecast != "ok":
+        warns = f"; that would be {found.forecast}, which warns and stops nothing by itself"
     return [f"projected month's end {usd(found.month_end)}, if every day costs what the last 24 h did{warns}"]
