@@ -5,17 +5,24 @@ Each is the honest codec with one thing changed. Honest is: every second sample 
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from gpu_workers.codec.phases import DECODING_AGENT, ENCODING_AGENT
+from gpu_workers.codec.spec import TRACK
+from gpu_workers.codec.video import FrameReader
+from gpu_workers.main import goals_for
 from gpu_workers.rerun import rerun
 from lab import bundle
 from lab.backend import Backend, open_backend
 from lab.canonical import canonical_json
 from lab.experiment import Clip, Dataset, Experiment, Outcome, Scores, Spec, TrainingLimit
+from lab.judging.champion import SEEDS, Standing, confirm_state, rank, standing
 from support.boxes import need_sandbox
 from support.footage import cut
 from support.laboratory import experiment
@@ -60,6 +67,16 @@ from aether_kit import Frame
 def grey(info):
     return Frame(tuple(np.full(shape, 128, np.uint8) for shape in info.video.plane_shapes))
 """
+GOALS = """
+[[goals]]
+metric = "bitrate_mbps"
+relation = "<="
+value = 2.0
+[[goals]]
+metric = "psnr_y_db"
+relation = ">="
+value = 20.0
+"""  # the honest codec meets them on each of the two clips
 DETERMINISTIC = ("bitrate_mbps", "psnr_y_db", "psnr_u_db", "ssim", "vmaf", "worst_psnr_y_db", "overhead_bytes_frame")
 
 
@@ -68,41 +85,71 @@ class Bench:
     lab: Backend
     folder: Path
     clip: Path
+    other: Path
+    revision: int
     runs: int = 0
 
-    def run(self, files: dict[str, str], trained: bool = False) -> Experiment:
-        """A fresh experiment; with `trained`, it learns from the very footage that is scored, as if it had guessed."""
+    def run(self, files: dict[str, str], trained: bool = False, confirm: bool = False) -> Experiment:
+        """A fresh experiment; with `trained`, it learns from the very footage that is scored, as if it had guessed.
+        With `confirm` the other footage is scored, as the daemon asks for it before it believes in anyone."""
         self.runs += 1
-        store, hash = self.lab.store, self.lab.store.put(self.clip)
-        clips = tuple(Clip(name=role, role=role, hash=hash) for role in ("train", "score"))  # type: ignore[arg-type]
-        spec = Spec(track="codec", family="candidate", params={}, seed=1, protocol=1, code=bundle.write(store, files),
+        store, learned = self.lab.store, self.lab.store.put(self.clip)
+        scored = store.put(self.other) if confirm else learned
+        clips = (Clip(name="train", role="train", hash=learned), Clip(name="score", role="score", hash=scored))
+        spec = Spec(track="codec", family="candidate", params={}, seed=SEEDS[0] if confirm else 1, protocol=1,
+                    code=bundle.write(store, files),
                     clips=store.put_bytes(canonical_json(Dataset(clips=clips if trained else clips[1:]))),
                     limit=TrainingLimit(steps=1) if trained else None)
-        return rerun(self.lab, experiment(f"e{self.runs:04}", spec), self.folder / f"run{self.runs}")
+        asked = experiment(f"e{self.runs:04}", spec, purpose="confirm" if confirm else "explore",
+                           settings=self.revision)
+        return rerun(self.lab, asked, self.folder / f"run{self.runs}")
 
-    def outcome(self, files: dict[str, str], trained: bool = False) -> Outcome:
-        ended = self.run(files, trained).outcome
+    def believed(self, explored: Experiment, confirmation: Experiment) -> Standing:
+        """What the daemon then says of it, by the goals of this laboratory."""
+        assert explored.spec.recipe() == confirmation.spec.recipe()
+        place = rank(explored, TRACK, goals_for(self.lab, explored), {})
+        assert place is not None
+        return standing(place, {confirmation.spec.seed: confirm_state(confirmation)})
+
+    def outcome(self, files: dict[str, str]) -> Outcome:
+        ended = self.run(files).outcome
         assert ended is not None
         return ended
 
-    def scores(self, files: dict[str, str], trained: bool = False) -> Scores:
-        ended = self.outcome(files, trained)
-        assert ended.scores is not None, ended
-        assert ended.sandboxed
-        return ended.scores
+    def scores(self, files: dict[str, str]) -> Scores:
+        return scores_of(self.run(files))
+
+
+def scores_of(run: Experiment) -> Scores:
+    assert run.outcome is not None
+    assert run.outcome.scores is not None, run.outcome
+    assert run.outcome.sandboxed
+    return run.outcome.scores
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     need_sandbox()
     folder = tmp_path_factory.mktemp("candidates")
-    clip = cut("flower_720p30", 4, folder, "scale=160:90")
-    return Bench(open_backend(f"local:{folder / 'lab'}", create=True), folder, clip)
+    clip, other = (cut(name, 4, folder, "scale=160:90") for name in ("flower_720p30", "rooftop_720p30"))
+    lab = open_backend(f"local:{folder / 'lab'}", create=True)
+    return Bench(lab, folder, clip, other, lab.ledger.office.push_settings(GOALS, op_id="goals"))
 
 
 @pytest.fixture(scope="module")
-def honest(bench: Bench) -> Scores:
-    return bench.scores(HONEST)
+def explored(bench: Bench) -> Experiment:
+    return bench.run(HONEST)
+
+
+@pytest.fixture(scope="module")
+def honest(explored: Experiment) -> Scores:
+    return scores_of(explored)
+
+
+@pytest.fixture(scope="module")
+def confirmed(bench: Bench) -> Experiment:
+    """The honest one on the other footage."""
+    return bench.run(HONEST, confirm=True)
 
 
 def value(scores: Scores, name: str) -> float:
@@ -153,9 +200,21 @@ def decode(chunks, info, model):
         else:
             yield grey(info)
 """
+    assert outside_a_box(thief, bench.clip) == 0, "but for the box it would have the clip"
     encoding = ENCODING.replace("zlib.compress(planes, 9)", "b'x'")
     scores = bench.scores({ENCODING_AGENT: encoding, DECODING_AGENT: thief})
     assert value(scores, "psnr_y_db") < value(honest, "psnr_y_db") - 3
+
+
+def outside_a_box(agent: str, clip: Path) -> int:
+    """How far the luma of the agent is from the clip's at most, where it runs as any program here."""
+    place, originals = clip.with_name(DECODING_AGENT), FrameReader(clip)
+    place.write_text(agent)
+    decode, info = runpy.run_path(str(place))["decode"], SimpleNamespace(video=originals.info)
+    decoded = list(decode(range(len(originals)), info, None))
+    assert len(decoded) == len(originals)
+    return max(int(np.abs(one.planes[0].astype(int) - original.planes[0]).max())
+               for one, original in zip(decoded, originals, strict=True))
 
 
 def test_a_constant_is_worth_what_a_constant_is_worth(bench: Bench, honest: Scores) -> None:
@@ -223,14 +282,28 @@ def test_a_patched_harness_is_patched_in_its_box_alone(bench: Bench, honest: Sco
     assert value(scores, "decode_ms") > 0
 
 
+def gains_nowhere_else(bench: Bench, explored: Experiment, confirmed: Experiment, files: dict[str, str],
+                       smuggled: Experiment, trained: bool = False) -> None:
+    """On the clip that it holds, its stream is next to nothing and every goal is met. Footage that it does not hold,
+    and a confirmation's is never shown before, undoes it; what is asked is not too much for the honest one."""
+    assert value(scores_of(smuggled), "bitrate_mbps") < value(scores_of(explored), "bitrate_mbps") / 100
+    found = bench.run(files, trained, confirm=True)
+    assert value(scores_of(found), "psnr_y_db") < value(scores_of(confirmed), "psnr_y_db") - 10
+    assert value(scores_of(found), "ssim") < value(scores_of(confirmed), "ssim") / 2
+    believed = bench.believed(smuggled, found)
+    assert (believed.meets, believed.status) == (True, "refuted")
+    believed = bench.believed(explored, confirmed)
+    assert (believed.meets, believed.status) == (True, "confirming"), "as far as one of its seeds can tell"
+
+
 @pytest.mark.ci
-def test_a_clip_in_its_source_is_counted(bench: Bench, honest: Scores) -> None:
+def test_a_clip_in_its_source_is_counted_and_of_no_use_on_other_footage(
+        bench: Bench, explored: Experiment, honest: Scores, confirmed: Experiment) -> None:
     """The frames as small constants, each below what one may hold; the stream says nothing. It was frozen before the
     clip was shown, so it can only have guessed; and it is counted beside the stream."""
     import base64
     import zlib
 
-    from gpu_workers.codec.video import FrameReader
     packed = zlib.compress(b"".join(plane[::2, ::2].tobytes() for frame in FrameReader(bench.clip)
                                     for plane in frame.planes), 9)
     text = base64.b85encode(packed).decode()
@@ -242,15 +315,18 @@ def test_a_clip_in_its_source_is_counted(bench: Bench, honest: Scores) -> None:
 """
     decoding = source + DECODING.replace("def decode(chunks, info, model):\n", cheat).replace(
         "zlib.decompress(chunk.data)", "kept.read(size)")
-    scores = bench.scores({ENCODING_AGENT: ENCODING.replace("zlib.compress(planes, 9)", "b'x'"),
-                           DECODING_AGENT: decoding})
+    files = {ENCODING_AGENT: ENCODING.replace("zlib.compress(planes, 9)", "b'x'"), DECODING_AGENT: decoding}
+    smuggled = bench.run(files)
+    scores = scores_of(smuggled)
     assert value(scores, "psnr_y_db") == value(honest, "psnr_y_db"), "the trick itself works"
     assert value(scores, "model_mb") * 1e6 > len(text)
     assert value(scores, "amortised_mbps") > value(scores, "bitrate_mbps")
+    gains_nowhere_else(bench, explored, confirmed, files, smuggled)
 
 
 @pytest.mark.ci
-def test_a_clip_in_its_weights_is_counted_and_frozen_before_it_is_shown(bench: Bench, honest: Scores) -> None:
+def test_a_clip_in_its_weights_is_counted_frozen_before_it_is_shown_and_of_no_use_on_other_footage(
+        bench: Bench, explored: Experiment, honest: Scores, confirmed: Experiment) -> None:
     """Footage that it was given to learn from may lie in its weights: they are counted. What `encode` would add to them
     later, when it has seen the clip, does not reach the decoder."""
     train = """
@@ -282,10 +358,10 @@ def decode(chunks, info, model):
 """
     encoding = ENCODING.replace("zlib.compress(planes, 9)", "b'x'").replace(
         "def encode(frames, info, model):\n", f"def encode(frames, info, model):\n{late}") + train
-    run = bench.run({ENCODING_AGENT: encoding, DECODING_AGENT: decoding}, trained=True)
-    assert run.outcome is not None
-    assert run.outcome.scores is not None, run.outcome
-    scores = run.outcome.scores
+    files = {ENCODING_AGENT: encoding, DECODING_AGENT: decoding}
+    smuggled = bench.run(files, trained=True)
+    scores = scores_of(smuggled)
     assert value(scores, "psnr_y_db") > value(honest, "psnr_y_db"), "the trick itself works"
     assert value(scores, "model_mb") * 1e6 > 4 * 160 * 90
     assert value(scores, "amortised_mbps") > value(scores, "bitrate_mbps")
+    gains_nowhere_else(bench, explored, confirmed, files, smuggled, trained=True)
