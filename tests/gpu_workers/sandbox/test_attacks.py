@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from gpu_workers.sandbox.limits import Limits
 from gpu_workers.sandbox.plan import Plan
 from gpu_workers.sandbox.runtime import interpreter, packages, python
 from support.boxes import Attack, attack, finish, need_sandbox, start
+from support.marks import bearing
 from support.servers import children
 
 ROOT = Path(__file__).parents[3]
@@ -53,6 +55,8 @@ def test_1_no_path_of_the_host_is_there(cheap: Attack) -> None:
     assert len(opened) == 11
     runtime = {f"open {folder}" for folder in Path(sys.prefix).parents}  # bound where it lies, so that these lead to it
     assert {answer for name, answer in opened.items() if name not in runtime} <= {"ENOENT", "EACCES"}, opened
+    here = [name for name in opened if os.access(name.removeprefix("open "), os.R_OK)]
+    assert len(here) >= 9, "but for the box they would have been opened"
     assert opened[f"open {ROOT / 'pyproject.toml'}"] == "ENOENT"
 
 
@@ -191,14 +195,17 @@ def test_18_files_without_end_are_ended_by_their_number(tmp_path: Path) -> None:
 
 
 def test_20_and_21_a_family_that_is_deaf_to_every_signal_ends_by_the_clock(tmp_path: Path) -> None:
-    running = start("hang", tmp_path / "out", limit_s=6.0)  # a busy machine takes a second to begin
+    mark = marked(tmp_path)
+    running = start("hang", tmp_path / "out", inputs={"mark": str(mark)},
+                    limit_s=6.0)  # a busy machine takes a second to begin
     while not running.progress():
         assert running.poll() is None
+    assert len(bearing(mark.name)) >= 3, "the box's first process, its own and the daemon"
     begin = time.monotonic()
     ended = finish(running, tmp_path / "out")
     assert (ended.end.reason, ended.end.detail) == ("timeout", "still running after 6 s")
     assert time.monotonic() - begin < 60, "it was not ended"
-    assert children(recursive=True) == []
+    assert bearing(mark.name) == []
 
 
 def test_20_processor_time_without_end_is_ended_by_the_kernel() -> None:
@@ -215,10 +222,18 @@ def test_20_processor_time_without_end_is_ended_by_the_kernel() -> None:
 
 
 def test_21_a_daemon_ends_with_the_phase(tmp_path: Path) -> None:
-    ended = attack("leave_a_daemon", tmp_path / "out", outputs=("heartbeat",))
+    mark = marked(tmp_path)
+    ended = attack("leave_a_daemon", tmp_path / "out", outputs=("heartbeat",), inputs={"mark": str(mark)})
     assert ended.end.reason is None, ended.end
     assert (tmp_path / "out" / "heartbeat").stat().st_size > 0
-    assert children(recursive=True) == []
+    assert bearing(mark.name) == []
+
+
+def marked(folder: Path) -> Path:
+    """A file of a name like no other. Who has it mounted is known by it, also when it has left its family."""
+    mark = folder / uuid4().hex
+    mark.touch()
+    return mark
 
 
 SUPERVISOR = """
