@@ -86,6 +86,15 @@ def test_any_size_and_length_comes_back(encoder: str, width: int, height: int, f
     assert all(frame.planes[0].shape == (height, width) for frame in got)
 
 
+@pytest.mark.parametrize("encoder", ["x265", "svtav1", "vvenc"])
+@pytest.mark.parametrize("scale", ["full", "2/3"])
+def test_an_odd_1080p_comes_back_where_it_lay(encoder: str, scale: str) -> None:
+    clip = crop("drive_1080p30", 2, 1919, 1079)
+    frames = decoded(encoded(clip, {**QUICK[encoder], "scale": scale}, threads=2))
+    assert [tuple(plane.shape for plane in frame.planes) for frame in frames] == [clip.info.plane_shapes] * 2
+    assert psnr_y_db(clip, frames) > 30  # one sample off would leave less
+
+
 @pytest.mark.parametrize("scale", ["2/3", "1/2"])
 def test_a_smaller_coding_is_enlarged_to_the_sources_size_where_it_lay(scale: str) -> None:
     clip = crop("walk_480p30", 4, 400, 300)
