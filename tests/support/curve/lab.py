@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,11 +15,13 @@ from uuid import uuid4
 
 import psutil
 
+from gpu_workers.machine import default_path
 from lab.backend import Backend, open_backend
 from lab.canonical import canonical_json
 from lab.experiment import Clip, Dataset, Experiment
 from orchestrator.planner import CLIPS
 from support.curve import INSTALLED
+from support.marks import bearing
 
 ROOT = Path(__file__).parents[3]
 DAEMON = ("import sys; from lab.settings import parse; from orchestrator.main import serve; "
@@ -50,10 +51,14 @@ def points(seed: int, count: int = 40) -> bytes:
 
 
 class CurveLab:
-    """A lab with its footage and settings. Every process of it carries a mark, so that none can hide."""
+    """A lab with its footage and settings. Every process of it carries a mark, so that none can hide. `temporary` is
+    where they put their temporary files, if a test wants to see them."""
 
-    def __init__(self, folder: Path, experiments: int = 2, seed: int = 7, evolution: float = 0.0) -> None:
-        self.folder, self._seed, self.mark = folder, seed, f"curve-{uuid4().hex}"
+    def __init__(self, folder: Path, experiments: int = 2, seed: int = 7, evolution: float = 0.0,
+                 temporary: Path | None = None) -> None:
+        self.folder, self._seed, self.mark, self.temporary = folder, seed, f"curve-{uuid4().hex}", temporary
+        if temporary is not None:
+            temporary.mkdir()
         self.address = f"local:{folder}"
         self.settings = SETTINGS.format(experiments=experiments, evolution=evolution)
         self.settings_file = folder.with_suffix(".toml")
@@ -75,22 +80,14 @@ class CurveLab:
 
     def environment(self, kill_at: str = "") -> dict[str, str]:
         path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(INSTALLED)])
-        return os.environ | {"PYTHONPATH": path, "AETHER_TEST": self.mark, "AETHER_KILL_AT": kill_at}
+        told = {"PYTHONPATH": path, "AETHER_TEST": self.mark, "AETHER_KILL_AT": kill_at}
+        if self.temporary is not None:  # the machine's lock stays where it is
+            told |= {"TMPDIR": str(self.temporary), "XDG_RUNTIME_DIR": str(default_path().parent)}
+        return os.environ | told
 
     def processes(self) -> list[psutil.Process]:
-        """Whatever still runs for this lab: by the mark, by the folder in its command, or, in a box that tells neither,
-        by what is mounted there."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                named = str(self.folder) in " ".join(process.cmdline())
-                bound = str(self.folder) in _mounts(process.pid)
-                ours = named or bound or process.environ().get("AETHER_TEST") == self.mark
-                if ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        """Whatever still runs for this lab."""
+        return bearing(self.mark, str(self.folder))
 
     def facts(self, experiment: Experiment) -> dict[str, float | None]:
         """Its deterministic metrics."""
@@ -101,12 +98,6 @@ class CurveLab:
     def _start(self, script: str, *arguments: str, kill_at: str, **how: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", script, self.address, *arguments], cwd=self.folder,
                                 env=self.environment(kill_at), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how)
-
-
-def _mounts(pid: int) -> str:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/mountinfo").read_text()
-    return ""
 
 
 class Crew:
