@@ -17,11 +17,13 @@ from gpu_workers.codec.contract import Chunk, Frame, Kind
 from gpu_workers.codec.decoder.container import Writer
 from gpu_workers.codec.decoder.restore import Origin, Setup
 from gpu_workers.codec.frames import VideoInfo
-from gpu_workers.codec.measure.timing import started
+from gpu_workers.codec.measure.decoder_side import DecoderSide
+from gpu_workers.codec.measure.timing import PLAIN, started
 from gpu_workers.codec.video import FrameReader
 from gpu_workers.family import family_mb
 from support.footage import VIDEO
-from support.restoring import PLAIN, random_filter, restore_chunks
+from support.restoring import PLAIN as UNFILTERED
+from support.restoring import random_filter, restore_chunks
 from support.streams import header_of
 
 FRAMES = 18_000
@@ -86,10 +88,19 @@ def watched(pid: int) -> Iterator[Peak]:
         watcher.join()
 
 
-def decode(path: Path, video: VideoInfo) -> tuple[float, float]:
+def encode(script: str, frames: int, target: Path, *more: Path) -> float:
+    """MB at most of a process that runs `script`."""
+    environment = {"PYTHONPATH": f"{Path(__file__).parent}:{':'.join(sys.path)}", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", script, str(CLIP), str(frames), str(target), *map(str, more)]
+    with subprocess.Popen(command, env=environment) as process, watched(process.pid) as peak:
+        assert process.wait() == 0
+    return peak.mb
+
+
+def decode(path: Path, video: VideoInfo, side: DecoderSide = PLAIN) -> tuple[float, float]:
     """MB at most over the first quarter of the frames, and over all of them."""
     early = 0.0
-    with started(2) as decoder:
+    with started(2, side) as decoder:
         decoder.deliver(path)
         for number, _ in enumerate(decoder.frames(video)):
             early = decoder.peak_mb if number < video.frames // 4 else early
@@ -98,15 +109,12 @@ def decode(path: Path, video: VideoInfo) -> tuple[float, float]:
 
 def test_ten_minutes_of_1080p_are_coded_and_decoded_under_two_gigabytes(tmp_path: Path) -> None:
     path, begin = tmp_path / "film.aec", time.monotonic()
-    environment = {"PYTHONPATH": f"{Path(__file__).parent}:{':'.join(sys.path)}", "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-c", ENCODE, str(CLIP), str(FRAMES), str(path)]
-    with subprocess.Popen(command, env=environment) as process, watched(process.pid) as peak:
-        assert process.wait() == 0
+    peak_mb = encode(ENCODE, FRAMES, path)
     coded_s = time.monotonic() - begin
     early, most = decode(path, msgspec.structs.replace(FrameReader(CLIP).info, frames=FRAMES))
-    print(f"{FRAMES} frames, {path.stat().st_size / 1e6:.1f} MB: encoding {peak.mb:.0f} MB, {coded_s:.0f} s; "
+    print(f"{FRAMES} frames, {path.stat().st_size / 1e6:.1f} MB: encoding {peak_mb:.0f} MB, {coded_s:.0f} s; "
           f"decoding {most:.0f} MB ({early:.0f} in the first quarter)", flush=True)
-    assert peak.mb < MOST_MB
+    assert peak_mb < MOST_MB
     assert most < MOST_MB
     assert most < 1.1 * early + 50, "it does not grow with the film"
 
@@ -114,7 +122,7 @@ def test_ten_minutes_of_1080p_are_coded_and_decoded_under_two_gigabytes(tmp_path
 def test_the_decoder_of_restore_holds_one_shot_however_many_there_are(tmp_path: Path) -> None:
     """A minute of shots with a filter each. One is coded and shown again; any filter does, since memory counts here."""
     clip = Looped(CLIP, 30)
-    plain, *pictures = restore_chunks(clip, {**PLAIN, "crf": 64.0, "scale": "1/2"})
+    plain, *pictures = restore_chunks(clip, {**UNFILTERED, "crf": 64.0, "scale": "1/2"})
     setup = Setup(Origin.CLIP, Setup.from_bytes(plain.data).coding)
     shot = [Chunk(Kind.CONFIG, 0, setup.to_bytes()), Chunk(Kind.WEIGHTS, 0, random_filter(16, 1).to_bytes()), *pictures]
     info = msgspec.structs.replace(clip.info, frames=MINUTE)
@@ -134,9 +142,29 @@ def test_the_decoder_of_restore_holds_one_shot_however_many_there_are(tmp_path: 
 def test_an_encoding_of_restore_holds_one_shot(tmp_path: Path) -> None:
     script = ENCODE.replace('"classic", params', '"restore", {"crf": 64.0, "scale": "auto", "gop_frames": 256, '
                             '"bit_depth": 8, "channels": 16, "mode": "overfitted", "steps": 100}')  # fmt: skip
-    environment = {"PYTHONPATH": f"{Path(__file__).parent}:{':'.join(sys.path)}", "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-c", script, str(CLIP), "256", str(tmp_path / "film.aec")]
-    with subprocess.Popen(command, env=environment) as process, watched(process.pid) as peak:
-        assert process.wait() == 0
-    print(f"restore, a shot of 256 frames: encoding {peak.mb:.0f} MB", flush=True)
-    assert peak.mb < MOST_MB
+    peak_mb = encode(script, 256, tmp_path / "film.aec")
+    print(f"restore, a shot of 256 frames: encoding {peak_mb:.0f} MB", flush=True)
+    assert peak_mb < MOST_MB
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_hyperprior_holds_one_chunk_of_1080p_however_many_there_are(tmp_path: Path, together: int) -> None:
+    """By an untrained model of a size that people train. The frames in between would take 400 MB as its networks see
+    them."""
+    pytest.importorskip("compressai", reason="needs the learned extra: requirements/sync learned")
+    from gpu_workers.codec.families import hyperprior
+    from support.hyperprior import PARAMS, footage, train_info
+
+    few, many = 8, 40
+    params, info = {**PARAMS, "frames": together}, FrameReader(CLIP).info
+    model = hyperprior.train(footage(), train_info(tmp_path, 0, params=params))
+    script = ENCODE.replace('"classic", params, 1, 2', f'"hyperprior", {params}, 1, 2, model=Path(sys.argv[4])')
+    coding, decoding = {}, {}
+    for frames in (few, many):
+        path = tmp_path / f"{frames}.aec"
+        coding[frames] = encode(script, frames, path, model)
+        _, decoding[frames] = decode(path, msgspec.structs.replace(info, frames=frames), DecoderSide(model))
+    print(f"hyperprior, {together} together: encoding {coding} MB, decoding {decoding} MB", flush=True)
+    for peak_mb in (coding, decoding):
+        assert peak_mb[many] < MOST_MB
+        assert peak_mb[many] < 1.1 * peak_mb[few] + 50
