@@ -20,7 +20,8 @@ from lab.words import count
 
 MARKS = {"met": "met", "missed": "missed", "unknown": "unknown", "not_applicable": "does not apply"}
 TRUST = {"confirmed": "confirmed on three seeds and unseen clips", "confirming": "being confirmed",
-         "candidate": "not confirmed yet", "refuted": "refuted on unseen clips"}
+         "candidate": "not confirmed yet", "refuted": "refuted on unseen clips",
+         "unproven": "ran on unseen clips; code from outside that misses a goal is not believed"}
 
 
 def headline(data: ReportData) -> str:

@@ -64,7 +64,7 @@ def _money(money: Money, lab: Lab) -> list[str]:
 
 def _confirming(best: Best | None, challenger: str, confirms: Mapping[str, Mapping[int, ConfirmState]]) -> list[str]:
     id = challenger or (best.id if best else "")
-    if not id or (best and id == best.id and best.standing.status in ("confirmed", "refuted")):
+    if not id or (best and id == best.id and best.standing.status in ("confirmed", "refuted", "unproven")):
         return []
     left = len(missing_seeds(confirms.get(id, {}))) + sum(s == "live" for s in confirms.get(id, {}).values())
     return [f"{id} is believed only after {count(left, 'more run')} on clips that no designer has seen"]

@@ -15,7 +15,7 @@ from cli.models import facts
 from cli.output import clean, moment, number, seconds, table
 from cli.picture import Series, axis, scatter
 from cli.watch import Best, GoalLine, Watch, goal_lines
-from cli.words import PARTIAL, REFUTED, label, resumes, verdict
+from cli.words import PARTIAL, REFUTED, UNPROVEN, label, resumes, verdict
 from lab.backend import Store
 from lab.errors import AetherError
 from lab.experiment import Attempt, Experiment, Scores
@@ -41,6 +41,7 @@ class Dossier(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float
     log_end: str
     refuted: bool = False  # on clips that no designer has seen
+    unproven: bool = False  # it ran on them as well, which proves nothing of code from outside that misses a goal
     phase_s: dict[str, float] = {}
     training: tuple[Curve, ...] = ()
     model: Model | None = None
@@ -55,7 +56,8 @@ def dossier(watch: Watch, experiment: Experiment) -> Dossier:
                    explanation=watch.track.explain(scores) if scores else "",
                    cost_usd=experiment.cost_microusd / 1_000_000,
                    log_end=_log_end(watch.backend.store, experiment) if failed else "",
-                   refuted=watch.refuted(experiment.id), phase_s=_phase_s(watch, experiment),
+                   refuted=watch.refuted(experiment.id), unproven=watch.unproven(experiment.id),
+                   phase_s=_phase_s(watch, experiment),
                    training=curves(experiment, watch.track, watch.backend.store),
                    model=model_of(experiment, watch.track, watch.backend.store))
 
@@ -76,6 +78,8 @@ def page(watch: Watch, found: Dossier) -> Iterator[RenderableType]:
         yield Text("NOT SANDBOXED: it ran as plain processes", style="bold red")
     if found.refuted:
         yield Text(REFUTED, style="yellow")
+    if found.unproven:
+        yield Text(UNPROVEN, style="yellow")
     yield Text(clean(found.explanation))
     yield _facts(experiment, found.phase_s)
     if experiment.spec.params:

@@ -62,7 +62,8 @@ def still(status: Status) -> RenderableType:
 def best_lines(status: Status) -> list[RenderableType]:
     """The leader against each goal."""
     if status.best is None:
-        none = "none that its confirmations bear out" if status.refuted else "nothing measured yet"
+        judged = status.refuted or status.unproven
+        none = "none that its confirmations bear out" if judged else "nothing measured yet"
         return [Text("Best so far", style="bold"), Text(f"  {none}", style="dim")]
     best = status.best
     head = Text.assemble(("Best so far  ", "bold"), best.id, "  ", (best.what, "cyan"), "  ",

@@ -100,6 +100,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     best: Best | None
     champion: str | None
     refuted: tuple[str, ...]  # ids of those that their confirmations did not bear out, best first
+    unproven: tuple[str, ...]  # ids of those that no confirmation can bear out: code from outside that misses a goal
     recent: tuple[EndedLine, ...]
     money: tuple[MoneyLine, ...]
     schema: int = 1
@@ -133,7 +134,8 @@ class Watch:
             experiments=view.count, states=self._states(), outcomes=dict(view.outcomes), running=self._running(),
             best=self._best(ahead.id, ahead.status, ahead.meets) if ahead else None,
             champion=believed.id if believed else None,
-            refuted=tuple(rank.id for rank in view.ranks if self.refuted(rank.id)), recent=self._recent(),
+            refuted=tuple(rank.id for rank in view.ranks if self.refuted(rank.id)),
+            unproven=tuple(rank.id for rank in view.ranks if self.unproven(rank.id)), recent=self._recent(),
             money=self._money(now))
 
     def ended(self, experiment: Experiment) -> EndedLine:
@@ -147,8 +149,11 @@ class Watch:
 
     def refuted(self, id: str) -> bool:
         """Whether confirmations on unseen clips refuted that candidate."""
-        rank = self.view.rank_of.get(id)
-        return rank is not None and standing(rank, self.view.confirms.get(rank.recipe, {})).status == "refuted"
+        return self._stands(id) == "refuted"
+
+    def unproven(self, id: str) -> bool:
+        """Whether it ran on unseen clips as well, which proves nothing of it."""
+        return self._stands(id) == "unproven"
 
     def verdicts(self, experiment: Experiment) -> list[GoalVerdict]:
         """Of an experiment with scores, against the goals in force now."""
@@ -157,6 +162,10 @@ class Watch:
             return []
         return judge(self.goals, self.track.derive(scores, self.view.anchors),
                      self.track.not_applicable(experiment.spec))
+
+    def _stands(self, id: str) -> str:
+        rank = self.view.rank_of.get(id)
+        return standing(rank, self.view.confirms.get(rank.recipe, {})).status if rank is not None else ""
 
     def _load(self) -> None:
         self._revision = self.ledger.office.control().settings

@@ -11,6 +11,8 @@ from lab.track import Family, Track
 
 PARTIAL = "it ran, and a goal is missed or unknown"
 REFUTED = "refuted on clips that no designer has seen, so not the best"
+UNPROVEN = ("code from outside that misses a goal, so not the best: it may carry the clips that it was scored on; "
+            "its confirmations tell what it does on others")
 SILENT = ("none", "full")  # values that say that nothing is changed
 
 

@@ -22,7 +22,7 @@ MISSED_UNKNOWN = 1.0  # what an unknown goal counts in a rank: as much as one mi
 
 ConfirmState = Literal["live", "passed", "scored", "failed", "void"]
 Confirms = Mapping[str, Mapping[int, ConfirmState]]  # recipe → seed → how its confirmation stands
-Status = Literal["candidate", "confirming", "confirmed", "refuted"]
+Status = Literal["candidate", "confirming", "confirmed", "refuted", "unproven"]
 
 
 class Rank(NamedTuple):
@@ -33,6 +33,7 @@ class Rank(NamedTuple):
     id: str
     slack: float = 0.0  # how far the tightest goal is over-fulfilled, as a part of its value
     recipe: str = ""  # of its spec: those who differ in their seed alone share their confirmations
+    outside: bool = False  # its code is a stranger's
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -59,7 +60,7 @@ def rank(experiment: Experiment, track: Track, goals: Sequence[Goal], anchors: M
         return None
     found = margins(goals, scores, track.not_applicable(experiment.spec))
     return Rank(shortfall(found), value if first.direction == "min" else -value, experiment.id, slack(found),
-                experiment.spec.recipe())
+                experiment.spec.recipe(), outside=experiment.spec.code is not None)
 
 
 def needs_anchors(track: Track, goals: Sequence[Goal]) -> bool:
@@ -90,14 +91,15 @@ def confirm_state(experiment: Experiment) -> ConfirmState:
 
 
 def standing(rank: Rank, states: Mapping[int, ConfirmState]) -> Standing:
-    """`states` are the candidate's confirmations, by seed."""
+    """`states` are the candidate's confirmations, by seed. One that misses a goal has only to run as well again, which
+    proves nothing of code from outside: it may carry the footage that it was scored on."""
     meets = rank.shortfall == 0
-    fit = {"passed"} if meets else {"passed", "scored"}  # a candidate that missed a goal has only to run as well again
+    fit = {"passed"} if meets else {"passed", "scored"}
     ended = [state for state in states.values() if state not in ("live", "void")]
     if any(state not in fit for state in ended):
         return Standing(rank, meets, "refuted")
     if len(ended) >= len(SEEDS):
-        return Standing(rank, meets, "confirmed")
+        return Standing(rank, meets, "confirmed" if meets or not rank.outside else "unproven")
     return Standing(rank, meets, "confirming" if states else "candidate")
 
 
@@ -131,7 +133,8 @@ def _open(rank: Rank, confirms: Confirms, refuted_slack: float) -> bool:
 
 def _first_miss(ranks: Sequence[Rank], confirms: Confirms) -> Rank | None:
     """The best of those that miss a goal."""
-    return next((rank for rank in ranks if standing(rank, confirms.get(rank.recipe, {})).status != "refuted"), None)
+    return next((rank for rank in ranks
+                 if standing(rank, confirms.get(rank.recipe, {})).status not in ("refuted", "unproven")), None)
 
 
 def champion(ranks: Iterable[Rank], confirms: Confirms) -> Standing | None:

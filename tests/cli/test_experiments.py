@@ -14,8 +14,10 @@ from msgspec.structs import replace
 from cli.experiment_page import place
 from cli.summary import kept_lines
 from cli.watch import Watch
+from cli.words import UNPROVEN
 from lab.backend import open_backend
 from lab.experiment import Attempt, Checkpoint, Experiment, Machine, Outcome
+from lab.judging.champion import SEEDS
 from lab.local.backend import open_local
 from lab.track import load_track
 
@@ -191,3 +193,27 @@ def test_what_waits_says_where_it_goes_on(lab: Path, said: Said) -> None:
     assert f"queued: a worker goes on with {second.name}" in said("experiments", "show", "e09001")
     assert kept_lines(Watch(backend)) == [f"e09001 is kept half done: the next run goes on with {second.name}",
                                           "1 experiment waiting for the next run"]
+
+
+def test_code_from_outside_that_misses_a_goal_stands_as_unproven(lab: Path, said: Said) -> None:
+    ledger = open_backend("local:lab").ledger
+    epoch = ledger.office.take_lease("teller", host="", pid=0, observed=None, op_id="take")
+    ledger.accounts.set_cap("told", 10**9, op_id="cap")
+    ours = next(e for e in ledger.all_experiments("finished")
+                if e.purpose == "explore" and e.outcome is not None and e.outcome.scores is not None)
+    assert ours.outcome is not None
+    assert ours.outcome.scores is not None
+    scores = replace(ours.outcome.scores, mean={**ours.outcome.scores.mean, "fit_db": 0.0})
+    for seed in (ours.spec.seed, *SEEDS):
+        id, purpose = f"e09{seed:03}", "confirm" if seed in SEEDS else "explore"
+        given = Experiment(id=id, spec=replace(ours.spec, code="c" * 64, seed=seed), fingerprint=id,
+                           purpose=purpose, designer="person", group=f"e09{ours.spec.seed:03}")  # type: ignore[arg-type]
+        ledger.propose(given, epoch=epoch, op_id=f"propose.{id}")
+        ledger.approve(id, epoch=epoch, op_id=f"approve.{id}")
+        ledger.reserve(id, 10**6, ("told",), price_usd_h=1.0, epoch=epoch, op_id=f"reserve.{id}")
+        fence = ledger.claim(id, worker="w", device_class="cpu", op_id=f"claim.{id}")
+        ledger.finish(id, fence, Outcome(verdict="partial", scores=scores), used_s=1.0, phases={}, op_id=f"end.{id}")
+    stranger = f"e09{ours.spec.seed:03}"
+    assert UNPROVEN in said("experiments", "show", stranger).replace("\n", " ")
+    assert json.loads(said("status", "--json"))["unproven"] == [stranger]
+    assert UNPROVEN not in said("experiments", "show", ours.id).replace("\n", " ")

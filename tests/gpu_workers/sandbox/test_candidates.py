@@ -22,7 +22,7 @@ from lab import bundle
 from lab.backend import Backend, open_backend
 from lab.canonical import canonical_json
 from lab.experiment import Clip, Dataset, Experiment, Outcome, Scores, Spec, TrainingLimit
-from lab.judging.champion import SEEDS, Standing, confirm_state, rank, standing
+from lab.judging.champion import SEEDS, Standing, champion, confirm_state, rank, standing
 from support.boxes import need_sandbox
 from support.footage import cut
 from support.laboratory import experiment
@@ -294,6 +294,15 @@ def gains_nowhere_else(bench: Bench, explored: Experiment, confirmed: Experiment
     assert (believed.meets, believed.status) == (True, "refuted")
     believed = bench.believed(explored, confirmed)
     assert (believed.meets, believed.status) == (True, "confirming"), "as far as one of its seeds can tell"
+    ranks = [rank(run, TRACK, TRACK.goals, {}) for run in (smuggled, explored)]
+    assert ranks[0] is not None
+    assert ranks[1] is not None
+    ours = ranks[1]._replace(id="ours", recipe="ours", outside=False)
+    assert 0 < ranks[0].shortfall < ours.shortfall, "by goals that both miss it is ahead"
+    ran = {each.recipe: dict.fromkeys(SEEDS, confirm_state(found)) for each in (ranks[0], ours)}
+    champion_of_both = champion([ranks[0], ours], ran)
+    assert champion_of_both is not None
+    assert champion_of_both.id == "ours", "and where it has only to run, it is not believed"
 
 
 @pytest.mark.ci

@@ -24,6 +24,7 @@ from support.laboratory import CRASH, HARNESS_FAULT, SUCCESS, experiment
 
 MEETS = Rank(0.0, 0.8, "e1", slack=0.01, recipe="e1")
 MISSES = Rank(0.2, 0.3, "e2", recipe="e2")
+OUTSIDE = Rank(0.1, 0.2, "e3", recipe="e3", outside=True)
 PARTIAL = Outcome(verdict="partial", scores=Scores(mean={}, clips={}))
 
 
@@ -39,6 +40,10 @@ def states(*found: ConfirmState) -> dict[int, ConfirmState]:
     (MEETS, ("passed", "failed"), "refuted"),
     (MISSES, ("scored", "scored", "passed"), "confirmed"),
     (MISSES, ("scored", "failed"), "refuted"),
+    (OUTSIDE, ("scored", "live"), "confirming"),
+    (OUTSIDE, ("scored", "scored", "passed"), "unproven"),
+    (OUTSIDE, ("scored", "failed"), "refuted"),
+    (OUTSIDE._replace(shortfall=0.0), ("passed", "passed", "passed"), "confirmed"),
     (MEETS, ("passed", "passed", "void"), "confirming"),
 ])
 def test_standing(rank: Rank, found: tuple[ConfirmState, ...], status: str) -> None:
@@ -59,6 +64,18 @@ def test_the_leader_is_the_best_that_was_not_refuted() -> None:
     found = leader([MEETS, MISSES], {"e1": states("failed")})
     assert found is not None
     assert found.id == "e2"
+
+
+def test_code_from_outside_that_misses_a_goal_is_never_the_champion_and_makes_room_for_the_next() -> None:
+    """It may carry the clips that it was scored on, and on others has only to run."""
+    ran = {"e3": states("scored", "scored", "scored")}
+    assert champion([OUTSIDE, MISSES], ran) is None
+    found = leader([OUTSIDE, MISSES], ran)
+    assert found is not None
+    assert found.id == "e2"
+    believed = champion([OUTSIDE, MISSES], ran | {"e2": states("scored", "scored", "scored")})
+    assert believed is not None
+    assert believed.id == "e2"
 
 
 LADDER = [Rank(0.0, n / 10, f"e{n}", 0.001 * n, recipe=f"e{n}") for n in range(20)]  # the more bits, the more slack
