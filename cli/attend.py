@@ -87,8 +87,8 @@ class Attendant:
 
     @property
     def workers(self) -> int:
-        """None once the time is almost over: they hand back what they have and tell what it took, where the daemon
-        would have to take it away at the end and pay for the most that it may have taken."""
+        """How many there should be: 0 once the time is almost over. They hand back what they have, and tell what it
+        took, where the daemon would have to take it away and pay for the most that it may have taken."""
         limits = self.watch.settings.limits
         over = limits.minutes is not None and self.elapsed_s >= 60 * limits.minutes - HAND_BACK_S
         return 0 if over else limits.workers

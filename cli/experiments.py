@@ -24,7 +24,7 @@ from cli.output import (
     table,
 )
 from cli.watch import Watch
-from cli.words import refuted
+from cli.words import refuted, unproven
 from lab.errors import NotFound, UserError, WrongState
 from lab.experiment import Experiment, Scores
 from lab.ledger import Ledger
@@ -51,11 +51,14 @@ def list_(
     wanted = (e for e in newest_first(watch.ledger) if _fits(e, state, purpose, designer))
     found = list(islice(wanted, limit))[::-1]
     if json:
-        emit({"experiments": [{**msgspec.to_builtins(one), "refuted": watch.refuted(one.id)} for one in found]})
+        emit({"experiments": [{**msgspec.to_builtins(one), "refuted": watch.refuted(one.id),
+                               "unproven": watch.unproven(one.id)} for one in found]})
         return
     out = console()
     out.print(_listing(watch, found) if found else "no experiment here yet" if not state else f"none is {state}")
     if word := refuted(one.id for one in found if watch.refuted(one.id)):
+        out.print(f"\n{word}", style="dim", soft_wrap=True)
+    if word := unproven(one.id for one in found if watch.unproven(one.id)):
         out.print(f"\n{word}", style="dim", soft_wrap=True)
     if len(found) == limit < watch.view.count:
         out.print(f"\n{limit} of {watch.view.count} shown; --limit shows more", style="dim")

@@ -15,7 +15,7 @@ from cli.live import best_lines, money_text, unit_of
 from cli.output import number, seconds, shown_path, table
 from cli.picture import Axis, Series, axis, legend, scatter
 from cli.watch import Status, Watch
-from cli.words import configuration, refuted, resumes
+from cli.words import configuration, refuted, resumes, unproven
 from lab.experiment import Experiment
 from lab.judging.pareto import Point, front
 from lab.words import count
@@ -126,6 +126,8 @@ def _show_front(out: Console, watch: Watch, found: Summary) -> None:
                         f"{line.goals_met}/{line.goals}", line.what] for line in shown))
     out.print(rows)
     if word := refuted(line.id for line in shown if line.refuted):
+        out.print(Text(word, style="dim"))
+    if word := unproven(line.id for line in shown if watch.unproven(line.id)):
         out.print(Text(word, style="dim"))
     out.print()
     if len(watch.track.objectives) == 2:

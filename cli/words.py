@@ -69,8 +69,17 @@ def resumes(experiment: Experiment, track: Track) -> str:
 
 def refuted(ids: Iterable[str]) -> str:
     """One line that names them; empty where there is none."""
+    return _of(REFUTED, ids)
+
+
+def unproven(ids: Iterable[str]) -> str:
+    """The same of those that no confirmation can bear out."""
+    return _of(UNPROVEN, ids)
+
+
+def _of(what: str, ids: Iterable[str]) -> str:
     named = ", ".join(ids)
-    return f"{REFUTED}: {named}" if named else ""
+    return f"{what}: {named}" if named else ""
 
 
 def share_done(progress: Mapping[str, Any]) -> float | None:

@@ -215,5 +215,6 @@ def test_code_from_outside_that_misses_a_goal_stands_as_unproven(lab: Path, said
         ledger.finish(id, fence, Outcome(verdict="partial", scores=scores), used_s=1.0, phases={}, op_id=f"end.{id}")
     stranger = f"e09{ours.spec.seed:03}"
     assert UNPROVEN in said("experiments", "show", stranger).replace("\n", " ")
+    assert f"{UNPROVEN}: {stranger}" in said("experiments", "list", "--limit", "100").replace("\n", " ")
     assert json.loads(said("status", "--json"))["unproven"] == [stranger]
     assert UNPROVEN not in said("experiments", "show", ours.id).replace("\n", " ")
