@@ -80,7 +80,8 @@ def emulated() -> Iterator[Ground]:
 
     from support.account import Account
     from support.emulator import serving
-    with tempfile.TemporaryDirectory(prefix="aether-bench-") as folder, serving(Path(folder)) as endpoint:
+    with tempfile.TemporaryDirectory(prefix="aether-bench-") as folder, serving(
+            Path(folder), "support.quick_emulator") as endpoint:
         names = Account(endpoint).deploy()
         yield OnAccount(endpoint, names, Path(folder), Wire(Random(1), Rates(0, 0, 0, 0)), time.time)
 

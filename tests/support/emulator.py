@@ -29,11 +29,11 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Endpoint]:
-    """An emulator of its own, with its state in this folder."""
+def serving(folder: Path, program: str = "ministack") -> Iterator[Endpoint]:
+    """An emulator of its own, with its state in this folder. `program` is the module that runs it."""
     port = free_port()
     endpoint = Endpoint(f"http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "ministack"]
+    command = [sys.executable, "-m", program]
     with running(command, _environment(folder, port), folder, lambda: _healthy(endpoint.url)):
         yield endpoint
 
@@ -44,6 +44,7 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "TMPDIR": str(folder),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": "127.0.0.1",
