@@ -72,8 +72,10 @@ def close(backend: Backend, fleets: Fleets, maxima: Mapping[str, int], pause: Ca
 
 
 def over_the_bill(message: str, budget: str) -> bool:
-    """Whether this notification of AWS Budgets says that `budget` is at the last level by what was really billed."""
-    if not re.search(rf"Budget Name:\s*{re.escape(budget)}\s", message) or "Alert Type: ACTUAL" not in message:
+    """Whether this notification of AWS Budgets says that `budget`, whose name goes on with a hash, is at the last level
+    by what was really billed."""
+    ours = re.search(rf"Budget Name:\s*{re.escape(budget)}-[0-9a-f]{{6}}\s", message)
+    if not ours or "Alert Type: ACTUAL" not in message:
         return False
     amounts = [re.search(AMOUNT.format(name), message) for name in ("Budgeted Amount", "ACTUAL Amount")]
     cap, billed = (float(found[1].replace(",", "")) if found else 0.0 for found in amounts)

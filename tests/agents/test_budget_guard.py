@@ -22,10 +22,10 @@ MAXIMA = {"cpu": 4, "gpu": 2}
 DAY_S = 86_400.0
 BILL = """Dear AWS Customer,
 
-You requested that we alert you when the ACTUAL Cost associated with your tlab-monthly budget is greater than $475.00
-for the current month. The ACTUAL Cost associated with this budget is ${actual}.
+You requested that we alert you when the ACTUAL Cost associated with your tlab-monthly-1a2b3c budget is greater than
+$475.00 for the current month. The ACTUAL Cost associated with this budget is ${actual}.
 
-Budget Name: tlab-monthly
+Budget Name: tlab-monthly-1a2b3c
 Budget Type: Cost
 Budgeted Amount: $1,500.00
 Alert Type: {kind}
@@ -214,13 +214,15 @@ def test_of_two_guards_at_once_none_goes_unheard(watched: Watched, quicker: str)
 
 @pytest.mark.parametrize(("kind", "actual", "budget", "over"), [
     ("ACTUAL", "1,425.00", "tlab-monthly", True), ("ACTUAL", "1,424.99", "tlab-monthly", False),
-    ("FORECASTED", "1,600.00", "tlab-monthly", False), ("ACTUAL", "1,600", "another-monthly", False)])
+    ("FORECASTED", "1,600.00", "tlab-monthly", False), ("ACTUAL", "1,600", "another-monthly", False),
+    ("ACTUAL", "1,600", "tlab", False)])
 def test_the_bill_is_read_from_the_words_of_aws(kind: str, actual: str, budget: str, over: bool) -> None:
     assert over_the_bill(BILL.format(kind=kind, actual=actual), budget) is over
 
 
 def test_words_that_are_none_of_aws_mean_nothing() -> None:
-    assert not any(over_the_bill(text, "tlab-monthly") for text in ("", "Budget Name: tlab-monthly\n", BILL[:300]))
+    words = ("", "Budget Name: tlab-monthly-1a2b3c\n", BILL[:300])
+    assert not any(over_the_bill(text, "tlab-monthly") for text in words)
 
 
 def test_closing_goes_on_until_nothing_runs_and_not_for_ever(watched: Watched) -> None:

@@ -84,7 +84,7 @@ def test_the_guard_closes_both_fleets_and_mails_it_once_and_a_person_opens_them_
 
 
 def test_the_guard_hears_the_bill(deployed: Deployed) -> None:
-    text = (f"Budget Name: {deployed.names.prefix}-monthly\nBudgeted Amount: $500.00\nAlert Type: ACTUAL\n"
+    text = (f"Budget Name: {deployed.names.prefix}-monthly-1a2b3c\nBudgeted Amount: $500.00\nAlert Type: ACTUAL\n"
             f"ACTUAL Amount: $480.12\n")
     assert handlers.guard({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": text}}]}, None)["closed"]
     assert "bill" in deployed.office.control().held

@@ -47,6 +47,9 @@ def main(folder: Path) -> None:
             print(f"{time.monotonic() - begun:6.1f} s  a laboratory's life", flush=True)
         else:
             print(NO_BOX)
+        run("deploy", f"{NAMES.prefix}-lab", "--exclusively", "--require-approval", "never", "--output", out, *CHOSEN,
+            "-c", "email=b@example.com")
+        another_is_told()
         assert "differences: 0" in run("diff", "--all", "--fail", "--app", out)
         run("destroy", "--all", "--force", "--app", out)
         nothing_is_left()
@@ -80,6 +83,16 @@ def deployed(folder: Path) -> None:
     functions_are_kept_within_their_duties()
     the_orchestrator_alone_asks_models()
     logs_arrive(folder / "logs", worker)
+
+
+def another_is_told() -> None:
+    """The budget of another mail address has taken the place of the first."""
+    [budget] = boto3.client("budgets").describe_budgets(AccountId=EMULATED)["Budgets"]
+    [notice, *_] = boto3.client("budgets").describe_notifications_for_budget(
+        AccountId=EMULATED, BudgetName=budget["BudgetName"])["Notifications"]
+    told = boto3.client("budgets").describe_subscribers_for_notification(
+        AccountId=EMULATED, BudgetName=budget["BudgetName"], Notification=notice)["Subscribers"]
+    assert "b@example.com" in [one["Address"] for one in told]
 
 
 def functions_are_kept_within_their_duties() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from agents.budget_guard import over_the_bill
 from cdk.settings import from_context
 from lab.aws.table import TABLE_SCHEMA
 from support.servers import unavailable
@@ -208,6 +209,19 @@ def test_the_bill_is_watched_at_the_labs_own_levels(templates: Templates) -> Non
     for one in budget["Properties"]["NotificationsWithSubscribers"]:
         assert [to["SubscriptionType"] for to in one["Subscribers"]] == ["EMAIL", "SNS"]
     assert budget["DependsOn"] == ["BillPolicyB73E4A06"], "AWS refuses a budget that may not publish to its topic"
+
+
+def test_the_budget_has_another_name_where_somebody_else_is_told_and_the_same_for_another_amount(
+        templates: Templates) -> None:
+    """AWS replaces it then, and refuses a second one of the same name."""
+    from cdk.budget import name_of
+    [budget] = resources(templates, "AWS::Budgets::Budget")
+    name = budget["Properties"]["Budget"]["BudgetName"]
+    others = [name_of(from_context(CHOSEN | other)) for other in (
+        {"monthlyBudget": "7"}, {"email": "b@example.com"}, {"prefix": "mine"})]
+    assert over_the_bill(f"Budget Name: {name}\nBudgeted Amount: $9.00\nAlert Type: ACTUAL\nACTUAL Amount: $9.00\n",
+                         "aether-monthly"), "the guard knows it"
+    assert [one == name for one in others] == [True, False, False]
 
 
 def test_all_logs_are_kept_for_a_month_and_no_function_has_one_of_its_own_making(templates: Templates) -> None:

@@ -9,7 +9,6 @@ use that version's internals: where this fails, the emulator changed, not the pr
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import Any
 
 from ministack.app import main
@@ -91,17 +90,23 @@ def _by_group(resource_of: Any) -> Any:
 
 
 def _made(logical_id: str, props: Any, stack: str) -> tuple[str, dict[str, Any]]:
-    asked = json.loads(json.dumps(props))
-    budget = asked["Budget"]
-    budget["BudgetLimit"]["Amount"] = str(budget["BudgetLimit"]["Amount"])
-    _call(budgets._create_budget, {"Budget": budget, "ResourceTags": [],
-                                   "NotificationsWithSubscribers": asked.get("NotificationsWithSubscribers", [])})
-    return budget["BudgetName"], {}
+    _call(budgets._create_budget, {"Budget": _budget(props), "ResourceTags": [],
+                                   "NotificationsWithSubscribers": props.get("NotificationsWithSubscribers", [])})
+    return props["Budget"]["BudgetName"], {}
 
 
-def _changed(name: str, _old: Any, new: Any, stack: str) -> tuple[str, dict[str, Any]]:
-    _gone(name, new)
-    return _made("", new, stack)
+def _changed(name: str, old: Any, new: Any, stack: str) -> tuple[str, dict[str, Any]]:
+    """Whom a budget tells cannot be changed: another is made before this one goes, which is refused under its name."""
+    told = "NotificationsWithSubscribers"
+    if (name, old[told]) != (new["Budget"]["BudgetName"], new[told]):
+        return _made("", new, stack)
+    _call(budgets._update_budget, {"NewBudget": _budget(new)})
+    return name, {}
+
+
+def _budget(props: Any) -> Any:
+    limit = props["Budget"]["BudgetLimit"]
+    return {**props["Budget"], "BudgetLimit": {**limit, "Amount": str(limit["Amount"])}}
 
 
 def _gone(name: str, _props: Any) -> None:
