@@ -65,11 +65,11 @@ def _queue(scope: Construct, names: Names, job_class: str, dead: aws_sqs.Queue) 
 
 
 def _orchestrator(scope: Construct, settings: Settings, names: Names, network: Network) -> str:
-    """It keeps work for as many workers as the fleets may have instances."""
-    workers = sum(settings.maximum(one) for one in JOB_CLASSES)
+    """It keeps work for as many workers as the fleets may have instances, and none for a fleet that may have none."""
+    fleets = " ".join(f"--fleet {one}={settings.maximum(one)}" for one in JOB_CLASSES)
     machine = Machine(scope, "Orchestrator", Kind(
         role="orchestrator", set="core",
-        command=f"orchestrate --backend aws:{names.prefix} --wait --standing --workers {workers}",
+        command=f"orchestrate --backend aws:{names.prefix} --wait --standing {fleets}",
         image=UBUNTU.format("arm64"), volume_gib=ORCHESTRATOR_DISK_GIB, restart="always",
         told=f"AETHER_LLM_SECRET={settings.llm_secret}" if settings.llm_secret else ""),
         names, network.closed, [*powers.to_send(names, JOB_CLASSES), *powers.to_price(),

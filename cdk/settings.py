@@ -32,7 +32,7 @@ class Settings:
     monthly_budget_usd: int  # AWS mails at 70, 85 and 95 % of it; the lab's own cap is in its ledger
     prefix: str = "aether"
     disposable: bool = False  # `cdk destroy` leaves nothing, data included
-    cpu_max: int = 4  # instances of each fleet
+    cpu_max: int = 4  # instances of each fleet; of this one at least 1, since what all is held against runs there
     gpu_max: int = 2
     zones: int = 3  # availability zones; more have more spot capacity, and some regions have only two
     llm_secret: str = ""  # name of a secret of the person's, which the orchestrator alone may read
@@ -45,9 +45,9 @@ class Settings:
             raise UserError(f"email={self.email} is no mail address; say -c email=you@example.com")
         if self.monthly_budget_usd < 1:
             raise UserError("monthlyBudget is at least 1, in US dollars a month: -c monthlyBudget=500")
-        for key, value in (("cpuMax", self.cpu_max), ("gpuMax", self.gpu_max)):
-            if not 0 <= value <= 100:
-                raise UserError(f"{key}={value} is no size of a fleet: 0 to 100 instances")
+        for key, value, least in (("cpuMax", self.cpu_max, 1), ("gpuMax", self.gpu_max, 0)):
+            if not least <= value <= 100:
+                raise UserError(f"{key}={value} is no size of a fleet: {least} to 100 instances")
         if not 2 <= self.zones <= 6:
             raise UserError(f"zones={self.zones} is not 2 to 6 availability zones")
         if self.llm_secret and not SECRET.fullmatch(self.llm_secret):

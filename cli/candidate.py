@@ -56,6 +56,7 @@ def offer(lab: Backend, track: Track, settings: Settings, candidate: Candidate) 
 
     Raises UserError where it learns and there is nothing to learn from.
     """
+    from orchestrator.places import Places, needed
     from orchestrator.planner import clip_sets, wished
     family = _family(track)
     trains = bundle.defines(candidate.files[family.agents[0]], "train")
@@ -64,8 +65,10 @@ def offer(lab: Backend, track: Track, settings: Settings, candidate: Candidate) 
                         f"`aether clips add FILE --role train`")
     idea = Idea(key=new_op("candidate"), family=family.name, params=candidate.params,
                 hypothesis=HYPOTHESIS.format(candidate.folder), trains=trains,
-                code=bundle.write(lab.store, candidate.files))
-    fingerprint = wished(track, settings, clip_sets(lab.store).explore, idea).fingerprint()
+                code=bundle.write(lab.store, candidate.files),
+                needs=tuple(sorted(bundle.imported(candidate.files) & needed(track))))
+    fingerprint = wished(track, settings, clip_sets(lab.store).explore, idea,
+                         Places(rented=lab.rented)).fingerprint()
     before = found(lab, fingerprint)
     if before is None or before.state == "cancelled" or _faulted(before):
         lab.ledger.office.add_idea(idea, op_id=idea.key)

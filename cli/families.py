@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gpu_workers.sandbox.devices import probe
 from lab.errors import UserError
 from lab.settings import Settings
 from lab.track import Family, Track
@@ -24,8 +25,10 @@ def told(track: Track) -> str:
 
 
 def require(track: Track, settings: Settings) -> None:
-    """Raises UserError where the settings name a family that cannot run here or has no space to explore, or pin what
-    its space does not hold; NotFound for a family that is not known."""
+    """Raises UserError where the settings name a family that cannot run here or has no space to explore, pin what its
+    space does not hold, or ask for a graphics processor that is not there; NotFound for a family that is not known."""
+    if settings.training.job_class == "gpu":
+        _require_gpu(settings)
     for name, pins in (settings.designers.pinned or {}).items():
         space = {dimension.name: dimension for dimension in track.family(name).space}
         for pin, value in pins.items():
@@ -40,3 +43,18 @@ def require(track: Track, settings: Settings) -> None:
         if missing := track.family(name).missing():
             lacks = " and ".join(missing)
             raise UserError(f"designers.families names {name}, which needs {lacks}: not installed; {FIX}")
+
+
+def require_fleets(settings: Settings) -> None:
+    """The same of a lab on an account, whose machines are other ones."""
+    if settings.training.job_class == "cpu":
+        raise UserError("training.job_class: on an account what learns runs on the fleet gpu, whose machines alone "
+                        "have what it needs; leave it out (with designers.families = [\"classic\"] nothing learns)")
+
+
+def _require_gpu(settings: Settings) -> None:
+    if settings.prices.gpu_usd_h is None:
+        raise UserError("training.job_class is gpu, and prices.gpu_usd_h is not set: what an hour of it costs you")
+    if not probe().nodes:
+        raise UserError("training.job_class is gpu, and this machine shows none: neither /dev/nvidia0 and "
+                        "/dev/nvidiactl nor /dev/kfd; install its driver, or leave the setting out")

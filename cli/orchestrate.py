@@ -11,6 +11,10 @@ import typer
 
 from cli.children import die_with
 from cli.output import DEFAULT_BACKEND, BackendOption, open_lab
+from lab.errors import UserError
+from lab.experiment import JOB_CLASSES
+
+MOST = 1000  # machines of a fleet
 
 ParentOption = Annotated[int, typer.Option("--parent", hidden=True, help="End when this process ends.")]
 
@@ -21,11 +25,12 @@ def orchestrate(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another daemon to fall silent.")] = False,
     standing: Annotated[bool, typer.Option("--standing", help="Stay when the run has ended, and go on at a person's "
                                                               "next word or with the next month.")] = False,
-    workers: Annotated[int, typer.Option(min=1, max=1000, help="How many workers may come elsewhere; there is work for "
-                                         "them all, or for limits.workers if that is more.")] = 1,
+    fleet: Annotated[list[str] | None, typer.Option(metavar="CLASS=N", help="So many machines of a job class may come "
+                                                    "elsewhere, as cpu=4: there is work for them all.")] = None,
     parent: ParentOption = 0,
 ) -> None:
     """Run the daemon alone, under the settings in force (`aether settings push`). Workers run elsewhere."""
+    fleets = dict(map(_fleet, fleet or ()))
     die_with(parent)
     log_to_stderr()
     from cli.watch import settings_in_force
@@ -33,7 +38,15 @@ def orchestrate(
     opened = open_lab(backend)
     settings = settings_in_force(opened, opened.ledger.office.control().settings)
     greet(f"the daemon of {opened.address}; `aether work` adds workers, Ctrl-C ends it")
-    typer.echo(serve(backend, settings, seed=seed, wait=wait, standing=standing, workers=workers))
+    typer.echo(serve(backend, settings, seed=seed, wait=wait, standing=standing, fleets=fleets))
+
+
+def _fleet(said: str) -> tuple[str, int]:
+    job_class, _, most = said.partition("=")
+    if job_class not in JOB_CLASSES or not most.isdecimal() or int(most) > MOST:
+        raise UserError(f"--fleet {said} is no fleet; write {' or '.join(f'{one}=N' for one in JOB_CLASSES)}, N up to "
+                        f"{MOST}")
+    return job_class, int(most)
 
 
 def log_to_stderr(least: str = "info") -> None:

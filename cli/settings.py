@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from cli import families
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, group, moment, new_op, open_lab
 from cli.run import SETTINGS_FILE, read_settings
 from lab.backend import Backend
@@ -56,6 +57,8 @@ def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
     after = parse(text, str(file))
     require_metrics(after, load_track(after.lab.track))
     lab = open_lab(backend, create=True)
+    if lab.rented:
+        families.require_fleets(after)
     changed = changes(_in_force(lab), after)
     revision = lab.ledger.office.push_settings(text, op_id=new_op("settings"))
     if json:

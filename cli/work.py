@@ -39,7 +39,8 @@ def work(
     asked: typer.Context,
     backend: BackendOption = DEFAULT_BACKEND,
     name: Annotated[str, typer.Option(help="How it is called in attempts; default: host and process.")] = "",
-    job_class: Annotated[Literal["cpu", "gpu"], typer.Option(help="The queue that it works at.")] = "cpu",
+    job_class: Annotated[Literal["cpu", "gpu"] | None, typer.Option(
+        help="The only queue that it works at; without it both, on an account cpu.")] = None,
     idle_minutes: Annotated[float, typer.Option(min=0, help="Leave after so long without work.")] = math.inf,
     parent: ParentOption = 0,
 ) -> None:
@@ -50,7 +51,7 @@ def work(
     log_to_stderr()
     from gpu_workers.main import serve
     greet(f"a worker of {backend}; Ctrl-C gives its work back")
-    serve(backend, name=name, job_class=job_class, idle_s=60 * idle_minutes)
+    serve(backend, name=name, job_classes=(job_class,) if job_class else (), idle_s=60 * idle_minutes)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -25,7 +25,7 @@ from lab.aws.telemetry import telemetry_from
 from lab.backend import Backend, open_backend
 from lab.clock import SystemClock
 from lab.errors import Unavailable
-from lab.experiment import Experiment, Machine
+from lab.experiment import JOB_CLASSES, Experiment, Machine
 from lab.probe import from_environment, probed
 from lab.settings import Settings, goals_of, parse
 from lab.track import Goal, load_track
@@ -36,11 +36,11 @@ ASK_S = 20.0  # for which a worker on an account asks its machine who it is, bef
 NOTICED_STEPS_S = 100.0  # the same where AWS takes the machine in two minutes, which is long enough for a slow upload
 
 
-def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float = math.inf,
+def serve(address: str, *, name: str = "", job_classes: Sequence[str] = (), idle_s: float = math.inf,
           keep_going: Callable[[], bool] = lambda: True) -> None:
     """Work until SIGTERM or SIGINT, until AWS takes the machine, until there was no work for `idle_s`, or until
-    `keep_going` says no. Raises what opening the backend raises, and Unavailable where a machine of AWS does not learn
-    which it is.
+    `keep_going` says no: at the queues of these job classes, or of all on a machine of one's own. Raises what opening
+    the backend raises, and Unavailable where a machine of AWS does not learn which it is.
     """
     clock, probe = SystemClock(), from_environment(os.environ)
     backend = probed(open_backend(address), probe, clock)
@@ -51,7 +51,8 @@ def serve(address: str, *, name: str = "", job_class: str = "cpu", idle_s: float
     def workspace(experiment: Experiment) -> FolderWorkspace:
         return FolderWorkspace(scratch(backend, experiment), backend.store, experiment.id)
 
-    configured = config(current_settings(backend), name, job_class, on_account=address.startswith("aws:"))
+    configured = config(current_settings(backend), name, job_classes or (("cpu",) if backend.rented else JOB_CLASSES),
+                        on_account=backend.rented)
     worker = Worker(configured, Surroundings(
         backend=backend, runner=runner_here(), sandboxed=sandbox.works, workspace=workspace, track=load_track,
         goals=lambda experiment: goals_for(backend, experiment), clock=clock, probe=probe))
@@ -84,14 +85,15 @@ def _stepped(worker: Worker, gauges: Gauges | None) -> float:
     return pause_s
 
 
-def config(settings: Settings, name: str, job_class: str = "cpu", *, on_account: bool = False) -> WorkerConfig:
+def config(settings: Settings, name: str, job_classes: Sequence[str] = ("cpu",), *,
+           on_account: bool = False) -> WorkerConfig:
     """On AWS the name begins with the instance's id, by which its attempts are found once it is gone. Raises what
     `rented` raises."""
     machine = rented(on_account)
     if machine is not None:
         name = f"{machine.id}-{name or os.getpid()}"
     return WorkerConfig(name=name or f"{socket.gethostname()}-{os.getpid()}", device_class=device_class(),
-                        terms=settings.limits.terms(), job_classes=(job_class,), machine=machine)
+                        terms=settings.limits.terms(), job_classes=tuple(job_classes), machine=machine)
 
 
 def rented(on_account: bool) -> Machine | None:

@@ -105,6 +105,7 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     mailbox: Mailbox
     folder: Path | None = None  # of a local lab; database, journal and locks live there
+    rented: bool = False  # its machines are an account's, a fleet for each job class
     requests: Requests | None = None  # what this process asks of an account through it
     workplace: Path | None = None  # on this machine: scratch, logs, the page as last seen; of a local lab, its folder
 

@@ -48,6 +48,14 @@ def defines(text: str, function: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == function for node in ast.parse(text).body)
 
 
+def imported(files: Mapping[str, str]) -> frozenset[str]:
+    """The packages that these sources name in an import anywhere."""
+    nodes = [node for text in files.values() for node in ast.walk(ast.parse(text))]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return frozenset(name.partition(".")[0] for name in names)
+
+
 def write(store: Store, files: Mapping[str, str]) -> str:
     """Stores the bundle; gives its hash."""
     return store.put_bytes(canonical_json(dict(files)))

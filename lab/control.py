@@ -66,7 +66,8 @@ class Guarded(msgspec.Struct, frozen=True, kw_only=True):
 class Idea(msgspec.Struct, frozen=True, kw_only=True):
     """What a person asks the daemon to run: a reproduction, a configuration, or code of their own.
 
-    `code` is the hash of a bundle, for a family whose agents come from outside; `trains` says whether they learn first.
+    `code` is the hash of a bundle, for a family whose agents come from outside; `trains` says whether they learn first,
+    and `needs` which packages of the learned families they import.
     """
 
     key: str
@@ -79,6 +80,7 @@ class Idea(msgspec.Struct, frozen=True, kw_only=True):
     repeats: str | None = None
     code: str | None = None
     trains: bool = False
+    needs: tuple[str, ...] = ()
     taken: bool = False
 
 

@@ -80,6 +80,9 @@ class TrainingSection(Section, frozen=True, kw_only=True):
     steps: Annotated[Whole | None, Meta(description="steps of each training; 600 where seconds is left out")] = None
     seconds: Annotated[Positive | None, Meta(description="wall clock of each training, in place of steps")] = None
     device_class: Annotated[str | None, Meta(description="where seconds count; `aether doctor` names this one")] = None
+    job_class: Annotated[Literal["cpu", "gpu"] | None, Meta(
+        description="\"gpu\" for what learns to use this machine's, at prices.gpu_usd_h; on an account it always does"),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.seconds is not None:

@@ -20,6 +20,7 @@ from orchestrator.dispatch import Dispatch
 from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.messages import Messages
 from orchestrator.picture import Picture
+from orchestrator.places import Places
 from orchestrator.planner import Planner
 from orchestrator.post import Post
 from orchestrator.proposals import Proposals
@@ -129,7 +130,8 @@ class Daemon:
         if not self._begun:
             self._first_look()
         planner = Planner(self.view, self._ledger, self._around.proposer, self._around.clips, self._picture.settings,
-                          self._picture.goals, self._config.seed, self._config.study_seed)
+                          self._picture.goals, self._config.seed, self._config.study_seed,
+                          Places(rented=self._around.backend.rented, fleets=self._config.fleets))
         self._picture.ended = planner.ended
         if self._begun:
             self._proposals.planner = planner
@@ -183,7 +185,7 @@ class Daemon:
             self._advance()
         if self.stage in ("explore", "confirm") and not (self.view.control.paused or self.view.control.held):
             self._proposals.call_off()
-            self._proposals.fill(max(picture.settings.limits.workers, self._config.workers),
+            self._proposals.fill(max(picture.settings.limits.workers, sum(self._config.fleets.values())),
                                  exploring=self.stage == "explore")
             self._dispatch.send(overridden=self._course.overridden)
         if picture.settings.report.hourly:

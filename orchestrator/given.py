@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 
 import msgspec
@@ -14,6 +14,7 @@ from lab.market import Market
 from lab.settings import Settings
 from lab.track import Track
 from orchestrator.meter import Tab
+from orchestrator.places import NO_FLEETS
 from orchestrator.planner import ClipSets
 from orchestrator.post import Reporter
 from orchestrator.proposer import Proposer
@@ -28,7 +29,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     wait: bool = False  # wait for another daemon's lease to run out, instead of refusing
     observed: tuple[int, int] | None = None  # a heartbeat that is known to be a dead daemon's
     tick_s: float = 0.2  # between rounds; a finished experiment is seen within it
-    workers: int = 1  # that may come at least, where more than the settings say
+    fleets: Mapping[str, int] = NO_FLEETS  # of an account: job class → the machines that may come
     asking_s: float = inf  # the same while a designer is asked, if that is shorter
 
 

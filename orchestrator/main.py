@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -36,6 +36,7 @@ from orchestrator.daemon import Daemon
 from orchestrator.gauges import Gauges
 from orchestrator.given import DaemonConfig, Surroundings
 from orchestrator.meter import Tab
+from orchestrator.places import NO_FLEETS
 from orchestrator.planner import clip_sets
 from orchestrator.proposer import ProposerProcess
 from orchestrator.rest import Rest
@@ -65,11 +66,11 @@ class ReporterProcess:
 
 
 def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bool = False,
-          standing: bool = False, workers: int = 1) -> str:
+          standing: bool = False, fleets: Mapping[str, int] = NO_FLEETS) -> str:
     """Run the lab until it is done; gives why it ended. SIGTERM and SIGINT end the run (a second one leaves at once).
-    There is work for so many `workers`, or for as many as the settings say if those are more. Where it is `standing`,
-    it rests then until a person asks for more, or a new month begins, and goes on; SIGTERM then takes this process
-    alone, whose machine is replaced or restarted, and leaves the run to the next.
+    There is work for each machine of the `fleets`, or for as many workers as the settings say if those are more. Where
+    it is `standing`, it rests then until a person asks for more, or a new month begins, and goes on; SIGTERM then takes
+    this process alone, whose machine is replaced or restarted, and leaves the run to the next.
 
     Raises LabHeld where another daemon holds it, and whatever opening the backend raises.
     """
@@ -84,7 +85,7 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
             upkeep = Upkeep(backend.ledger, clock, market, tab) if market is not None else None
             if standing and not _rested(Rest(backend.ledger), upkeep, signals, gauges):
                 return "told to go while it rested"
-            daemon = Daemon(_config(backend, seed, wait, proof, workers), settings, Surroundings(
+            daemon = Daemon(_config(backend, seed, wait, proof, fleets), settings, Surroundings(
                 backend=backend, track=track, proposer=ProposerProcess(),
                 reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
                 journal=_journal(backend, probe), market=market, tab=tab))
@@ -156,10 +157,10 @@ def _journal(backend: Backend, probe: Probe) -> Journal | None:
 
 
 def _config(backend: Backend, seed: int | None, wait: bool, proof: tuple[int, int] | None,
-            workers: int) -> DaemonConfig:
+            fleets: Mapping[str, int]) -> DaemonConfig:
     host, pid = socket.gethostname(), os.getpid()
     return DaemonConfig(holder=f"{host}-{pid}-{secrets.token_hex(4)}", host=host, pid=pid, seed=seed, wait=wait,
-                        observed=proof, study_seed=study_seed(backend), workers=workers,
+                        observed=proof, study_seed=study_seed(backend), fleets=fleets,
                         tick_s=TICK_S if backend.folder is not None else TICK_FOR_MONEY_S, asking_s=TICK_S)
 
 

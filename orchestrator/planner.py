@@ -19,7 +19,7 @@ from lab.backend import Store
 from lab.canonical import canonical_json
 from lab.control import Idea
 from lab.errors import AetherError, NotFound
-from lab.experiment import Clip, Dataset, Experiment, Purpose, Spec
+from lab.experiment import JOB_CLASSES, Clip, Dataset, Experiment, Purpose, Spec
 from lab.ledger import Ledger
 from lab.settings import Settings
 from lab.space import pinned, problems
@@ -28,6 +28,7 @@ from orchestrator.champion import missing_seeds
 from orchestrator.designers.history import Memory
 from orchestrator.designers.protocol import Budget, Problem, Proposal, problem
 from orchestrator.mix import CONTROL, pick_designer
+from orchestrator.places import HERE, Places
 from orchestrator.proposer import Ask, Proposer
 from orchestrator.view import View
 
@@ -50,11 +51,13 @@ class Planner:
     """See the module."""
 
     def __init__(self, view: View, ledger: Ledger, proposer: Proposer, clips: ClipSets, settings: Settings,
-                 goals: tuple[Goal, ...], seed: int | None, study_seed: int) -> None:
+                 goals: tuple[Goal, ...], seed: int | None, study_seed: int, places: Places = HERE) -> None:
+        self._places = places
         self._view, self._ledger, self._proposer, self._clips = view, ledger, proposer, clips
         self._settings, self._seeded = settings, seed is not None
         self._study_seed = seed if seed is not None else study_seed
-        self._problem = narrowed(problem(view.track, goals, explored_families(view.track, settings)), settings)
+        self._problem = narrowed(problem(view.track, goals, explored_families(view.track, settings, self._places)),
+                                 settings)
         self._memory = Memory(view.track, self._problem, clips.explore)
         self._told = 0  # explored experiments whose end the memory has been told, in seeded mode
         self._shown: set[str] = set()
@@ -69,6 +72,15 @@ class Planner:
     def exhausted(self) -> bool:
         """No designer finds a point that has not run, or none is asked for any."""
         return self._fruitless >= FRUITLESS or not self._problem.families
+
+    def _open(self) -> Problem:
+        """The problem of the next ask: of the families whose machines could take one more. With a seed, of all."""
+        if self._seeded:
+            return self._problem
+        live, workers = self._view.live.values(), self._settings.limits.workers
+        room = {one: self._places.room(one, live, workers) for one in JOB_CLASSES}
+        return replace(self._problem, families=tuple(
+            family for family in self._problem.families if room[self._places.job_class(family, self._settings)]))
 
     # ------------------------------------------------------------------ what is wanted besides exploring
 
@@ -85,7 +97,7 @@ class Planner:
 
     def idea(self, idea: Idea) -> Experiment:
         """A person's wish as an experiment. Raises NotFound or AetherError where it is none."""
-        spec = wished(self._view.track, self._settings, self._clips.explore, idea)
+        spec = wished(self._view.track, self._settings, self._clips.explore, idea, self._places)
         return self._new(spec, "explore", "person", parents=idea.parents, hypothesis=idea.hypothesis,
                          repeats=idea.repeats)
 
@@ -169,12 +181,15 @@ class Planner:
         return True
 
     def _ask(self, budget: Budget) -> None:
+        problem = self._open()
+        if not problem.families:
+            return
         self._asked += 1
         designers = self._settings.designers
         name = CONTROL if self._failing else pick_designer(designers.mix(), self._designer_counts(), self._study_seed,
                                                            designers.control_share)
         history = self._memory.history(0 if self._seeded else self._view.change)
-        self._proposer.ask(Ask(id=self._asked, designer=name, problem=self._problem, history=history,
+        self._proposer.ask(Ask(id=self._asked, designer=name, problem=problem, history=history,
                                budget=Budget() if self._seeded else budget, seed=self._study_seed))
 
     def _designer_counts(self) -> dict[str, int]:
@@ -186,14 +201,14 @@ class Planner:
                          prediction=proposal.prediction, seen=0 if self._seeded else self._view.change)
 
     def _spec(self, family: str, params: dict[str, Any], clips: str, seed: int) -> Spec:
-        return specified(self._view.track, self._settings, family, params, clips, seed)
+        return specified(self._view.track, self._settings, family, params, clips, seed, places=self._places)
 
     def _new(self, spec: Spec, purpose: Purpose, designer: str, **more: Any) -> Experiment:
         return Experiment(id=f"e{self._view.count + 1:05d}", spec=spec, fingerprint=spec.fingerprint(), purpose=purpose,
                           designer=designer, settings=self._view.control.settings, **more)
 
 
-def wished(track: Track, settings: Settings, clips: str, idea: Idea) -> Spec:
+def wished(track: Track, settings: Settings, clips: str, idea: Idea, places: Places = HERE) -> Spec:
     """What a person's idea comes to; `clips` where it names none. Raises NotFound or AetherError where it is none."""
     family = track.family(idea.family)
     faults = [] if family.agents else problems(family.space, idea.params)
@@ -202,16 +217,17 @@ def wished(track: Track, settings: Settings, clips: str, idea: Idea) -> Spec:
     if faults:
         raise AetherError("; ".join(faults))
     return specified(track, settings, family.name, idea.params, idea.clips or clips,
-                     EXPLORE_SEED if idea.seed is None else idea.seed, idea.code, idea.trains)
+                     EXPLORE_SEED if idea.seed is None else idea.seed, idea.code, idea.trains, idea.needs, places)
 
 
 def specified(track: Track, settings: Settings, family: str, params: dict[str, Any], clips: str, seed: int,
-              code: str | None = None, trains: bool = False) -> Spec:
+              code: str | None = None, trains: bool = False, needs: tuple[str, ...] = (),
+              places: Places = HERE) -> Spec:
     """A whole specification. It is trained under the settings' limit where its family says so, or code `trains`."""
     chosen = track.family(family)
     limit = settings.training.limit() if trains or chosen.trains(params) else None
     return Spec(track=track.name, family=family, params=params, clips=clips, seed=seed, protocol=track.protocol,
-                job_class=chosen.job_class, code=code, limit=limit)
+                job_class=places.job_class(chosen, settings, needs=needs), code=code, limit=limit)
 
 
 def narrowed(whole: Problem, settings: Settings) -> Problem:
@@ -221,11 +237,16 @@ def narrowed(whole: Problem, settings: Settings) -> Problem:
                                          for family in whole.families))
 
 
-def explored_families(track: Track, settings: Settings) -> tuple[str, ...]:
-    """Those that the settings name, or all that can run here. Raises NotFound for one that the track has not."""
-    if settings.designers.families is not None:
-        return tuple(track.family(name).name for name in settings.designers.families if track.family(name).space)
-    return tuple(family.name for family in track.families if family.space and not family.missing())
+def explored_families(track: Track, settings: Settings, places: Places = HERE) -> tuple[str, ...]:
+    """Those that the settings name, or all that can run. Raises NotFound for one that the track has not."""
+    named = settings.designers.families
+    if named is not None and not places.rented:
+        return tuple(track.family(name).name for name in named if track.family(name).space)
+    families = track.families if named is None else tuple(map(track.family, named))
+    found = tuple(family.name for family in families if family.space and places.may_run(family, settings))
+    if left_out := [family.name for family in families if family.space and family.name not in found]:
+        log.info("not explored: no machine for them", families=left_out)
+    return found
 
 
 def clip_sets(store: Store) -> ClipSets:

@@ -55,7 +55,7 @@ def assemble(names: Names) -> Backend:
     s3, sqs = requests.watched(clients.s3(**there)), requests.watched(clients.sqs(**there))
     listening = requests.watched(clients.listening_sqs(**there))
     table = DynamoTable(requests.watched(connect(**there)), names.table, S3Bodies(s3, names.bucket))
-    return Backend(address=address, ledger=Ledger(table, SystemClock()), workplace=workplace,
+    return Backend(address=address, ledger=Ledger(table, SystemClock()), workplace=workplace, rented=True,
                    queues={name: SqsQueue(sqs, listening, names.queue(name)) for name in JOB_CLASSES},
                    store=S3Store(s3, names.bucket, Cache(workplace)),
                    requests=requests,

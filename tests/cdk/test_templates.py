@@ -67,11 +67,12 @@ def test_nobody_is_let_in_and_no_gateway_is_paid_for(templates: Templates) -> No
     assert [one["Properties"]["VpcEndpointType"] for one in endpoints] == ["Gateway"] * 2
 
 
-def test_the_orchestrator_keeps_work_for_as_many_workers_as_the_fleets_may_have(templates: Templates) -> None:
-    fleets = list(resources({"workers": templates["workers"]}, "AWS::AutoScaling::AutoScalingGroup"))
-    most = sum(int(one["Properties"]["MaxSize"]) for one in fleets)
+def test_the_orchestrator_keeps_work_for_as_many_workers_as_each_fleet_may_have(templates: Templates) -> None:
+    sizes = {one["Properties"]["AutoScalingGroupName"].rpartition("-")[2]: one["Properties"]["MaxSize"]
+             for one in resources({"workers": templates["workers"]}, "AWS::AutoScaling::AutoScalingGroup")}
     [template] = resources({"lab": templates["lab"]}, "AWS::EC2::LaunchTemplate")
-    assert f"--workers {most}'" in json.dumps(template["Properties"]["LaunchTemplateData"]["UserData"])
+    told = json.dumps(template["Properties"]["LaunchTemplateData"]["UserData"])
+    assert f"--fleet cpu={sizes['cpu']} --fleet gpu={sizes['gpu']}'" in told
 
 
 FIGURES = ("ce:GetCostAndUsage", "cloudwatch:GetMetricStatistics")  # which take no resource either

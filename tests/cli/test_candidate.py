@@ -20,6 +20,7 @@ from lab.errors import AetherError, UserError
 from lab.experiment import Outcome, Scores, State, TrainingLimit
 from lab.settings import Settings, parse
 from lab.track import load_track
+from orchestrator.places import Places
 from orchestrator.planner import clip_sets, wished
 from support.boxes import need_sandbox
 from support.commands import command
@@ -66,6 +67,18 @@ def test_an_agent_that_does_not_learn_is_not_trained(lab: Backend, mine: Path) -
     candidate.offer(lab, TRACK, SETTINGS, candidate.read(mine, TRACK, {}))
     (idea,) = lab.ledger.office.ideas()
     assert wished(TRACK, SETTINGS, "0" * 64, idea).limit is None
+
+
+@pytest.mark.parametrize(("line", "there"), [("import torch.nn as nn", "gpu"), ("from torch import nn", "gpu"),
+                                             ("from . import torch", "cpu"), ("import torchless", "cpu")])
+def test_on_an_account_one_that_imports_what_networks_need_goes_where_that_is(
+        lab: Backend, mine: Path, line: str, there: str) -> None:
+    encoder = mine / ENCODING_AGENT
+    encoder.write_text(f"{encoder.read_text()}\n\ndef later():\n    {line}\n")
+    candidate.offer(lab, TRACK, SETTINGS, candidate.read(mine, TRACK, {}))
+    (idea,) = lab.ledger.office.ideas()
+    assert wished(TRACK, SETTINGS, "0" * 64, idea).job_class == "cpu"
+    assert wished(TRACK, SETTINGS, "0" * 64, idea, Places(rented=True)).job_class == there
 
 
 def test_one_that_learns_needs_footage_to_learn_from(tmp_path: Path, mine: Path) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from cli import families
 from cli.run import Plan, prepare
+from gpu_workers.sandbox.plan import Devices
 from lab.backend import open_backend
 from lab.errors import NotFound, UserError
 from lab.settings import Settings, parse
@@ -39,6 +40,23 @@ def test_one_that_was_asked_for_by_name_is_refused_before_anything_is_touched(tm
     with pytest.raises(NotFound, match="has no family 'net'"):
         prepare(backend, TRACK, parse(NAMED), plan)
     assert backend.ledger.office.control().settings == 0
+
+
+@pytest.mark.parametrize(("text", "cards", "says"), [
+    ("[training]\njob_class = \"gpu\"\n", True, "prices.gpu_usd_h is not set"),
+    ("[training]\njob_class = \"gpu\"\n[prices]\ngpu_usd_h = 0.1\n", False, "this machine shows none"),
+])
+def test_a_graphics_processor_that_nobody_pays_or_that_is_not_there_is_refused(
+        text: str, cards: bool, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "probe", lambda: Devices(nodes=("/dev/nvidia0",)) if cards else Devices())
+    with pytest.raises(UserError, match=says):
+        families.require(TRACK, parse(text))
+
+
+def test_on_an_account_nothing_learns_on_machines_that_lack_what_it_needs() -> None:
+    families.require_fleets(parse("[training]\njob_class = \"gpu\"\n"))
+    with pytest.raises(UserError, match="runs on the fleet gpu"):
+        families.require_fleets(parse("[training]\njob_class = \"cpu\"\n"))
 
 
 @pytest.mark.parametrize(("pins", "says"), [

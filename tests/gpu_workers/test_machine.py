@@ -84,6 +84,14 @@ def test_the_device_class_names_processor_and_cores_and_is_stable(tmp_path: Path
     assert device_class(tmp_path / "missing").startswith("cpu:")
 
 
+def test_a_machine_with_a_graphics_processor_is_another_class_by_the_card_that_its_driver_names(tmp_path: Path) -> None:
+    assert "+" not in device_class(cards=tmp_path)
+    for slot, model in (("0000:01", "NVIDIA L4"), ("0000:02", "Tesla T4")):
+        (tmp_path / slot).mkdir()
+        (tmp_path / slot / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 35\n")
+    assert device_class(cards=tmp_path).endswith("+nvidia-l4")
+
+
 def _is_locked(path: Path) -> bool:
     import fcntl
     with open(path) as file:

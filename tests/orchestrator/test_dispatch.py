@@ -129,7 +129,7 @@ def test_a_daemon_that_waits_for_a_designer_looks_again_sooner(backend: Backend,
 def test_there_is_work_for_each_worker_that_may_come_and_one_that_waits(
         backend: Backend, may_come: int, in_settings: int, in_flight: int) -> None:
     settings = parse(f"[designers]\nevolution = 0.0\n[limits]\nworkers = {in_settings}\n[report]\nhourly = false\n")
-    daemon = Daemon(DaemonConfig(holder="me", workers=may_come), settings, Surroundings(
+    daemon = Daemon(DaemonConfig(holder="me", fleets={"cpu": may_come}), settings, Surroundings(
         backend=backend, track=TRACK, proposer=InlineProposer(), reporter=NoReporter(),
         clips=ClipSets("1" * 64, "2" * 64), clock=SystemClock(), parse=parse))
     rounds(daemon, 20)
