@@ -1,9 +1,11 @@
-"""The scripts by which an instance starts and an image is built: settings as shell variables, then install.sh and
-boot.sh as user data, or bake.sh as a component of Image Builder.
+"""The scripts by which an instance starts and an image is built: settings as shell variables, then, packed, install.sh
+and boot.sh as user data, or bake.sh as a component of Image Builder.
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import shlex
 from collections.abc import Mapping
@@ -29,11 +31,20 @@ def component(settings: Mapping[str, str]) -> str:
 
 
 def _script(settings: Mapping[str, str], last: str) -> str:
-    """Values are quoted for the shell; CDK's own tokens in them become plain names."""
+    """Values are quoted for the shell; CDK's own tokens in them become plain names, and so they cannot be packed. All
+    else is, for there is little room."""
     lines = [f"readonly {name}={shlex.quote(value)}" for name, value in settings.items()]
+    packed = base64.encodebytes(gzip.compress(unpacked(last).encode(), mtime=0)).decode()  # the same at each synthesis
+    return "\n".join([
+        "#!/usr/bin/env bash", *lines, f"# To read on: /opt/boot/{last}, or what stands packed, by base64 -d | gunzip.",
+        "set -eo pipefail", "mkdir -p /opt/boot", f"base64 -d <<'PACKED' | gunzip >/opt/boot/{last}", f"{packed}PACKED",
+        "# shellcheck source=/dev/null", f". /opt/boot/{last}", ""])
+
+
+def unpacked(last: str) -> str:
+    """What is the same on every machine."""
     helper, install, end = ((HERE / name).read_text() for name in ("instance.py", "install.sh", last))
-    return "\n".join(["#!/usr/bin/env bash", *lines, _text("FIRST", first_lock()), _text("HELPER", helper), install,
-                      end])
+    return "\n".join(["#!/usr/bin/env bash", _text("FIRST", first_lock()), _text("HELPER", helper), install, end])
 
 
 def _text(name: str, text: str) -> str:

@@ -1,7 +1,7 @@
 # An instance's first minutes, by the functions of install.sh. Everything that is said here lies in boot.log and goes to
 # CloudWatch.
 # shellcheck shell=bash disable=SC2154
-mkdir -p /var/log/aether /opt/boot
+mkdir -p /var/log/aether
 exec > >(tee -a /var/log/aether/boot.log) 2>&1
 
 # The topic hears the last lines, and the instance goes: nothing starts again in silence.
@@ -14,7 +14,7 @@ failed() {
     fi
     shutdown -h +30  # where it still stands: time for a look, and no more than two such mails an hour
 }
-trap 'failed $((${#BASH_LINENO[@]} > 1 ? BASH_LINENO[-2] : LINENO))' ERR  # of functions, the line that called them
+trap 'failed $((${#BASH_LINENO[@]} > 2 ? BASH_LINENO[-3] : LINENO))' ERR  # of functions, the line that called them
 
 said "boot of $ROLE in $LAB"
 if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then  # the orchestrator's: room for the worst moment

@@ -8,12 +8,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cdk.boot import component, user_data
+from cdk.boot import component, unpacked, user_data
 from support.account import Account
 from support.cloud import ROOT
 
@@ -22,6 +23,7 @@ SETTINGS = {"REGION": "us-east-1", "SET": "core", "CODE_BUCKET": "tbake", "CODE_
 NOWHERE = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1", "UV_NO_CACHE": "1"}  # no index, and nothing kept of one
 STEPS = re.compile(r"^(?:again packages|own_python|printf .*\$HELPER.*|confine|code|requirements|.* -m compileall .*)$",
                    re.MULTILINE)
+PATHS = r"(?<![\w.$}])/(?=opt/|etc/apparmor|proc/sys|root\b)"
 STUBS = {"apt-get": "exit 1", "dpkg": "exit 0", "apparmor_parser": "exit 0", "sleep": "exit 0"}
 
 
@@ -32,14 +34,18 @@ class Machine:
             (folder / "bin").mkdir(exist_ok=True)
             (folder / "bin" / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{folder}/asked\n{text}\n')
             (folder / "bin" / name).chmod(0o755)
+        (folder / "bin" / "gunzip").write_text(
+            f"#!{sys.executable}\nimport gzip, re, sys\n"
+            f"print(re.sub({PATHS!r}, '{folder}/', gzip.decompress(sys.stdin.buffer.read()).decode()), end='')\n")
+        (folder / "bin" / "gunzip").chmod(0o755)
         for where in ("etc/apparmor.d", "proc/sys/kernel"):
             (folder / where).mkdir(parents=True)
         (folder / "proc/sys/kernel/apparmor_restrict_unprivileged_userns").write_text("1")
 
     def run(self, script: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Its paths lead into the folder. Packages come from where they come for the tests."""
-        here = re.sub(r"(?<![\w.$}])/(?=opt/|etc/apparmor|proc/sys|root\b)", f"{self.folder}/", script)
-        (self.folder / "script").write_text(here)
+        """Its paths lead into the folder, also those of what it unpacks. Packages come from where they come for the
+        tests."""
+        (self.folder / "script").write_text(re.sub(PATHS, f"{self.folder}/", script))
         own = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_"))}
         return subprocess.run(["bash", str(self.folder / "script")], text=True, capture_output=True, check=False, env={
             **own, "PATH": f"{self.folder}/bin:{os.environ['PATH']}", **self.account.environment(), **more})
@@ -50,10 +56,11 @@ class Machine:
 
     def boots(self, **more: str) -> subprocess.CompletedProcess[str]:
         """The steps of a boot that have to do with what is installed, in its order."""
-        whole = user_data(SETTINGS)
-        steps = STEPS.findall(whole)
+        settings, _, _ = user_data(SETTINGS).partition("\nbase64")
+        functions, _, boot = unpacked("boot.sh").partition("# An instance's first minutes")
+        steps = STEPS.findall(boot)
         assert len(steps) == 7
-        return self.run("\n".join([whole.partition("# An instance's first minutes")[0], *steps]), **more)
+        return self.run("\n".join([settings, functions, *steps]), **more)
 
     def sends(self, code: Path) -> None:
         archive = shutil.make_archive(str(self.folder / "sent"), "zip", code)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import pytest
 
-from cdk.boot import HERE, USER_DATA_BYTES, first_lock, instance, user_data
+from cdk.boot import HERE, USER_DATA_BYTES, first_lock, instance, unpacked, user_data
 from support.servers import unavailable
 
 SETTINGS = dict.fromkeys(("LAB", "ROLE", "COMMAND", "SET", "TOLD", "RESTART", "REGION", "LOG_GROUP", "TOPIC",
@@ -21,18 +21,12 @@ SETTINGS = dict.fromkeys(("LAB", "ROLE", "COMMAND", "SET", "TOLD", "RESTART", "R
 SCRIPT = "\n".join((HERE / name).read_text() for name in ("install.sh", "boot.sh"))
 
 
-@pytest.fixture
-def script(tmp_path: Path) -> Path:
-    path = tmp_path / "user-data.sh"
-    path.write_text(user_data(SETTINGS))
-    return path
-
-
-def test_a_shell_takes_it_and_ec2_has_room_for_it(script: Path) -> None:
+def test_a_shell_takes_it_and_ec2_has_room_for_it(tmp_path: Path) -> None:
     """Its settings are 400 characters at most, with the longest prefix and region, beside a secret's name."""
-    subprocess.run(["bash", "-n", str(script)], check=True)
     longest = dict.fromkeys(SETTINGS, "x" * 40) | {"TOLD": "AETHER_LLM_SECRET=" + "x" * 512}
     assert len(user_data(longest).encode()) < USER_DATA_BYTES
+    for text in (user_data(SETTINGS), unpacked("boot.sh")):
+        subprocess.run(["bash", "-n"], input=text, text=True, check=True)
 
 
 def test_each_setting_that_it_reads_is_given_and_none_is_given_in_vain() -> None:
@@ -41,11 +35,23 @@ def test_each_setting_that_it_reads_is_given_and_none_is_given_in_vain() -> None
 
 
 def test_what_it_carries_comes_out_as_it_was(tmp_path: Path) -> None:
-    """Run up to where the script proper begins: quotes and dollars of the helper must survive the shell."""
-    carried = user_data(SETTINGS | {"COMMAND": "it's $HOME"}).removesuffix(SCRIPT)
-    told = subprocess.run(["bash", "-c", f"{carried}\nprintf '%s\\n' \"$HELPER\" \"$FIRST\" \"$COMMAND\""],
-                          check=True, capture_output=True, text=True).stdout
+    """It unpacks itself, runs, and stays to be read; quotes and dollars of the helper survive the shell."""
+    ends = "\nprintf '%s\\n' \"$HELPER\" \"$FIRST\" \"$COMMAND\"\n"
+    carried = user_data(SETTINGS | {"COMMAND": "it's $HOME"}).replace("/opt/boot", f"{tmp_path}/boot")
+    stops = carried.replace(f"\n. {tmp_path}", f"\nsed -i '/^set -E/,$d' {tmp_path}/boot/boot.sh\n. {tmp_path}")
+    assert stops != carried
+    told = subprocess.run(["bash", "-c", stops + ends], check=True, capture_output=True, text=True).stdout
     assert told == (HERE / "instance.py").read_text().rstrip("\n") + f"\n{first_lock()}\nit's $HOME\n"
+    subprocess.run(["bash", "-c", carried.rpartition("\n. ")[0]], check=True)
+    assert (tmp_path / "boot" / "boot.sh").read_text() == unpacked("boot.sh")
+    assert unpacked("boot.sh").endswith(SCRIPT)
+
+
+def test_of_one_that_came_damaged_nothing_runs(tmp_path: Path) -> None:
+    carried = user_data(SETTINGS).replace("/opt/boot", f"{tmp_path}/boot")
+    damaged = carried.replace("<<'PACKED'", "<<'PACKED' | tail -c +9") + "echo went on\n"
+    ran = subprocess.run(["bash", "-c", damaged], capture_output=True, text=True, check=False)
+    assert (ran.returncode == 0, ran.stdout) == (False, "")
 
 
 def test_the_first_packages_are_locked_by_hash_and_complete(tmp_path: Path) -> None:
@@ -65,12 +71,17 @@ def test_the_helper_is_python_of_the_machine() -> None:
 
 
 @pytest.mark.ci
-def test_shellcheck_finds_nothing(script: Path) -> None:
+@pytest.mark.parametrize("last", ["boot.sh", "bake.sh"])
+def test_shellcheck_finds_nothing(last: str, tmp_path: Path) -> None:
+    """Neither in what is packed, below the settings that it reads, nor in what unpacks it."""
     if shutil.which("shellcheck", path=str(Path(sys.executable).parent)) is None:
         unavailable("shellcheck is not installed", "run requirements/sync cdk")
-    found = subprocess.run([str(Path(sys.executable).parent / "shellcheck"), "--exclude=SC2034", str(script)],
-                           capture_output=True, text=True)
-    assert found.stdout == ""
+    settings, _, _ = user_data(SETTINGS).partition("\nmkdir")
+    for text in (user_data(SETTINGS), f"{settings}\n{unpacked(last)}"):
+        (tmp_path / "script").write_text(text)
+        found = subprocess.run([str(Path(sys.executable).parent / "shellcheck"), "--exclude=SC2034",
+                                str(tmp_path / "script")], capture_output=True, text=True)
+        assert found.stdout == ""
 
 
 def run_head(folder: Path, role: str, then: str, *, stubs: Mapping[str, str] = MappingProxyType({}),
@@ -87,7 +98,8 @@ def run_head(folder: Path, role: str, then: str, *, stubs: Mapping[str, str] = M
     script = f"ROLE={role} LAB=tlab REGION=us-east-1\n{head}\n{then}\necho went on\n"
     (folder / "script").write_text(re.sub(r"/(?=opt/boot|opt/aether|var/log)", f"{folder}/", script))
     (folder / "asked").touch()
-    ran = subprocess.run(["bash", str(folder / "script")], env={"PATH": f"{folder}/bin:/usr/bin:/bin"}, text=True,
+    (folder / "user-data").write_text(f". {folder}/script\n")
+    ran = subprocess.run(["bash", str(folder / "user-data")], env={"PATH": f"{folder}/bin:/usr/bin:/bin"}, text=True,
                          capture_output=True, check=False)
     return ran, (folder / "asked").read_text().splitlines()
 
