@@ -85,6 +85,8 @@ ExecStart=/opt/aether/.venv/bin/aether $COMMAND
 ExecStopPost=+/opt/boot/bin/python /opt/boot/instance.py ended
 StandardOutput=append:/var/log/aether/$ROLE.log
 StandardError=append:/var/log/aether/$ROLE.log
+# Where memory ends the kernel takes a box first (launch.py). By systemd's default the worker would end with it.
+OOMPolicy=continue
 KillSignal=SIGTERM
 KillMode=mixed
 TimeoutStopSec=90

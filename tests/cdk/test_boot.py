@@ -180,3 +180,8 @@ def test_all_that_runs_after_a_boot_runs_after_a_restart_too() -> None:
         assert f"systemctl enable --now {name}\n" in SCRIPT
     assert SCRIPT.count("WantedBy=multi-user.target") == SCRIPT.count("After=network-online.target") == 2
     assert "/swapfile none swap" in SCRIPT
+
+
+def test_a_box_that_the_kernel_takes_for_memory_takes_no_worker_with_it() -> None:
+    [unit] = re.findall(r'^unit "aether-\$ROLE\.service" <<END\n(.*?)^END$', SCRIPT, re.MULTILINE | re.DOTALL)
+    assert "\nOOMPolicy=continue\n" in unit.partition("[Service]")[2].partition("[Install]")[0]
