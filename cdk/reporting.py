@@ -81,7 +81,7 @@ def _on_machines(scope: Construct, names: Names, function: aws_lambda.Function) 
         "Taken": {"source": ["aws.ec2"], "detail_type": ["EC2 Spot Instance Interruption Warning",
                                                          "EC2 Instance Rebalance Recommendation"]},
         "Gone": {"source": ["aws.ec2"], "detail_type": ["EC2 Instance State-change Notification"],
-                 "detail": {"state": ["terminated"]}},
+                 "detail": {"state": ["shutting-down", "terminated"]}},
         "Leaving": {"source": ["aws.autoscaling"], "detail_type": ["EC2 Instance-terminate Lifecycle Action"],
                     "detail": {"AutoScalingGroupName": [f"{names.prefix}-{one}" for one in JOB_CLASSES]}}}
     for id, pattern in patterns.items():

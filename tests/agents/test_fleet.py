@@ -9,7 +9,7 @@ import pytest
 from agents.fleet import Told, hand_back, heed, read
 from lab.control import Beat
 from lab.errors import Stale
-from lab.experiment import Machine
+from lab.experiment import Machine, Terms
 from support.reported import ReportedLab
 
 HERE, ELSEWHERE = "i-0abc", "i-0def"
@@ -50,6 +50,8 @@ def running(lab: ReportedLab, instance: str | None, used_s: float = 0.0) -> tupl
            LifecycleHookName="leave"), Told(kind="leaving", instance=HERE, group="tlab-cpu")),
     (event("EC2 Instance State-change Notification", **{"instance-id": HERE, "state": "terminated"}),
      Told(kind="gone", instance=HERE)),
+    (event("EC2 Instance State-change Notification", **{"instance-id": HERE, "state": "shutting-down"}),
+     Told(kind="ending", instance=HERE)),
     (event("EC2 Instance State-change Notification", **{"instance-id": HERE, "state": "stopping"}), None),
     (event("EC2 Spot Instance Interruption Warning"), None),
     ({}, None),
@@ -78,6 +80,32 @@ def test_a_warning_takes_nothing_from_a_worker_that_hears_it_itself(lab: Reporte
     groups = Noting()
     heed(lab.backend, groups, Told(kind="warned", instance=HERE), pytest.fail)
     assert (lab.ledger.experiment(id).state, groups.gone) == ("running", [])
+
+
+def test_one_that_is_being_ended_has_its_work_offered_before_silence_counts_and_only_once(lab: ReportedLab) -> None:
+    """EC2 says `terminated` so late that the lease would have ended as lost by then; the word comes all the same."""
+    id, fence = running(lab, HERE)
+    looks = list[float]()
+    heed(lab.backend, Noting(), Told(kind="ending", instance=HERE), looks.append)
+    assert 0 < sum(looks) <= Terms().lease_s / 2
+    lab.lab.settle(f"{id}.{fence}")
+    lab.lab.reserve(id)
+    taken = lab.lab.claim(id, f"{ELSEWHERE}-1")
+    for kind in ("ending", "gone"):
+        heed(lab.backend, Noting(), Told(kind=kind, instance=HERE), pytest.fail)
+    with pytest.raises(Stale):
+        lab.lab.release(id, fence, "interrupted")
+    back = lab.ledger.experiment(id)
+    assert [one.ending for one in back.attempts] == ["interrupted", None]
+    assert (back.state, back.fence, back.silences) == ("running", taken, 0)
+
+
+def test_a_worker_hands_back_by_itself_while_its_instance_is_being_ended(lab: ReportedLab) -> None:
+    id, fence = running(lab, HERE)
+    heed(lab.backend, Noting(), Told(kind="ending", instance=HERE),
+         lambda _: lab.lab.release(id, fence, "interrupted"))
+    [attempt] = lab.ledger.experiment(id).attempts
+    assert "is gone" not in attempt.detail
 
 
 def test_a_leaving_instance_is_let_go_once_its_worker_has_handed_back(lab: ReportedLab) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agents.fleet import ENDS
 from cdk.settings import from_context
 from lab.aws.fleets import TAG
 from lab.aws.site import PAGE
@@ -85,6 +86,8 @@ def test_the_fleet_agent_hears_of_machines_that_go(reporting: dict[str, Any]) ->
         "EC2 Instance State-change Notification", "EC2 Instance-terminate Lifecycle Action"}
     assert [one["detail"] for one in patterns if one["source"] == ["aws.autoscaling"]] == [
         {"AutoScalingGroupName": ["aether-cpu", "aether-gpu"]}]
+    [states] = [one["detail"]["state"] for one in patterns if "State-change" in str(one["detail-type"])]
+    assert states == list(ENDS), "the first is in time, the second sure"
     for rule in of(reporting, "Events::Rule"):
         assert [target["Arn"]["Fn::GetAtt"][0][:5] for target in rule["Targets"]] == ["Fleet"]
 
