@@ -13,6 +13,10 @@ from cdk.findings import acknowledge
 from cdk.settings import Settings
 from lab.aws.names import Names
 
+# For which S3 keeps what was removed or stored again, paid like all that is stored: a training that goes on without a
+# pause leaves gigabytes of succeeded checkpoints a day. Two are enough to notice a removal that was a mistake.
+REMOVED_DAYS = 2
+
 
 class Data(Stack):
     def __init__(self, scope: Construct, id: str, settings: Settings, names: Names) -> None:
@@ -31,12 +35,12 @@ def _bucket(scope: Construct, names: Names, keep: RemovalPolicy) -> aws_s3.Bucke
         encryption=aws_s3.BucketEncryption.S3_MANAGED, block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
         object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
         lifecycle_rules=[aws_s3.LifecycleRule(
-            id="what-was-removed", noncurrent_version_expiration=Duration.days(30), expired_object_delete_marker=True,
-            abort_incomplete_multipart_upload_after=Duration.days(2))])
+            id="what-was-removed", noncurrent_version_expiration=Duration.days(REMOVED_DAYS),
+            expired_object_delete_marker=True, abort_incomplete_multipart_upload_after=Duration.days(2))])
     _pin(bucket, "Store")
     acknowledge(bucket, {
         "S1": "Who stored what stands in the ledger, objects are checked by their hash on every read, and removed ones "
-              "can be had back for 30 days; access logs would be a second bucket to keep."})
+              f"can be had back for {REMOVED_DAYS} days; access logs would be a second bucket to keep."})
     return bucket
 
 

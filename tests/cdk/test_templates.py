@@ -51,7 +51,7 @@ def test_data_outlives_its_stack_and_keeps_its_logical_id(templates: Templates) 
     assert store["VersioningConfiguration"] == {"Status": "Enabled"}
     assert set(store["PublicAccessBlockConfiguration"].values()) == {True}
     [rule] = store["LifecycleConfiguration"]["Rules"]
-    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 2}, "each day more of checkpoints is paid"
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
     assert "ExpirationInDays" not in rule, "what is stored goes by the ledger's word alone"
 
