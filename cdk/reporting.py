@@ -53,9 +53,9 @@ class Reporting(Stack):
         for queue in lab.dead.values():
             dead.function.add_event_source(aws_lambda_event_sources.SqsEventSource(
                 queue, batch_size=10, report_batch_item_failures=True))
-        duties = [report, guard, fleet, dead]
-        alarms = Alarms(self, "Alarms", names, lab, [one.function for one in duties], dead.function)
-        add_board(self, names, lab, alarms.all, [one.function for one in duties])
+        functions = {one.node.id: one.function for one in (report, guard, fleet, dead)}
+        alarms = Alarms(self, "Alarms", names, lab, functions, dead.function)
+        add_board(self, names, lab, alarms.all, list(functions.values()))
 
 
 def _by_the_clock(scope: Construct, names: Names, calls: Mapping[str, aws_lambda.Function]) -> None:

@@ -103,19 +103,32 @@ def test_dead_letters_are_taken_one_by_one_and_come_again_only_after_the_functio
 
 def test_every_alarm_reaches_the_topic_and_silence_is_read_as_it_is_meant(reporting: dict[str, Any]) -> None:
     alarms = {one["AlarmName"]: one for one in of(reporting, "CloudWatch::Alarm")}
-    assert set(alarms) == {"aether-DaemonSilent", "aether-DeadLetters", "aether-StuckCpu", "aether-StuckGpu",
-                           "aether-CrashLoop", "aether-FunctionFails"}
+    assert set(alarms) == {f"aether-{one}" for one in (
+        "DaemonSilent", "DeadLetters", "DeadLettersCpu", "DeadLettersGpu", "StuckCpu", "StuckGpu", "CrashLoop",
+        "ReportFails", "GuardFails", "FleetFails", "DeadLettersFails")}
     for name, alarm in alarms.items():
         [action] = alarm["AlarmActions"]
         assert "Reports" in json.dumps(action)
         assert alarm["TreatMissingData"] == ("breaching" if name == "aether-DaemonSilent" else "notBreaching")
         assert alarm["AlarmDescription"]
+        assert "FILL" not in json.dumps(alarm), "what was never told cannot be filled"
         shown = [one for one in alarm.get("Metrics", ()) if one.get("ReturnData", True)]
         assert len(shown) == ("Metrics" in alarm), "of what is computed, one value is looked at"
     beat = alarms["aether-DaemonSilent"]
     assert (beat["Namespace"], beat["MetricName"], beat["Dimensions"]) == (
         "Aether", "DaemonHeartbeat", [{"Name": "Lab", "Value": "aether"}])
     assert (beat["Statistic"], beat["ComparisonOperator"], beat["Threshold"]) == ("Sum", "LessThanThreshold", 1)
+
+
+def test_each_function_and_each_grave_has_an_alarm_of_its_own_on_what_it_tells(reporting: dict[str, Any]) -> None:
+    """One whose metric does not exist yet, since nobody called it, makes no other deaf."""
+    looked = [(one["Namespace"], one["MetricName"], json.dumps(one["Dimensions"])) for one in of(
+        reporting, "CloudWatch::Alarm") if "Metrics" not in one]
+    for duty in NAMES.values():
+        id = duty.title().replace("_", "")
+        assert [metric for _, metric, of_what in looked if f'"{id}Function' in of_what and metric == "Errors"], duty
+    assert len([one for one in looked if one[:2] == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")]) == 2
+    assert [of_what for _, metric, of_what in looked if metric == "Invocations" and '"DeadLettersFunction' in of_what]
 
 
 @pytest.mark.parametrize("job_class", JOB_CLASSES)
@@ -127,7 +140,7 @@ def test_a_fleet_is_stuck_where_work_waits_and_none_is_worked_on_whatever_machin
     looked = {one["Id"]: one["MetricStat"] for one in alarm["Metrics"] if "MetricStat" in one}
     assert {one["Metric"]["Namespace"] for one in looked.values()} == {"AWS/SQS"}
     [computed] = [one["Expression"] for one in alarm["Metrics"] if "Expression" in one]
-    words = {"IF": lambda which, yes, no: yes if which else no, "FILL": lambda value, other: value}
+    words = {"IF": lambda which, yes, no: yes if which else no}
 
     def breaches(waiting: int, taken: int) -> bool:
         told = {"ApproximateNumberOfMessagesVisible": waiting, "ApproximateNumberOfMessagesNotVisible": taken}
