@@ -32,6 +32,13 @@ def resources(templates: Templates, kind: str) -> Iterator[dict[str, Any]]:
     yield from found
 
 
+def plain(resource: Any) -> str:
+    """An ARN with the names of what only a deploy knows."""
+    parts = resource["Fn::Join"][1] if isinstance(resource, dict) else [resource]
+    told = "".join(one if isinstance(one, str) else one.get("Fn::Sub") or f"${{{one['Ref']}}}" for one in parts)
+    return re.sub(r"\$\{AWS::(\w+)\}", r"<\1>", told)
+
+
 def test_the_ledgers_table_is_what_the_code_expects(templates: Templates) -> None:
     table = templates["data"]["Resources"]["Ledger"]
     deployed = {key: table["Properties"][key] for key in TABLE_SCHEMA}
@@ -94,6 +101,27 @@ def test_no_role_of_ours_may_do_anything_by_a_star_and_only_workers_remove_objec
     for role in resources(templates, "AWS::IAM::Role"):
         trusted = role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]
         assert trusted["Service"] in ("ec2.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com")
+
+
+@pytest.mark.parametrize("job_class", ["Cpu", "Gpu"])
+def test_a_worker_reads_the_store_and_its_code_and_the_one_table_and_nothing_else(
+        templates: Templates, job_class: str) -> None:
+    read: dict[str, set[str]] = {}
+    for policy in resources({"workers": templates["workers"]}, "AWS::IAM::Policy"):
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            actions, of = statement["Action"], statement["Resource"]
+            for action in [actions] if isinstance(actions, str) else actions:
+                if policy["Properties"]["PolicyName"].startswith(job_class):
+                    read.setdefault(action, set()).update(map(plain, of if isinstance(of, list) else [of]))
+    own = "arn:<Partition>:s3:::aether-store-<AccountId>-<Region>"
+    table = "arn:<Partition>:dynamodb:<Region>:<AccountId>:table/aether-ledger"
+    asset = re.compile(r"arn:<Partition>:s3:::cdk-\w+-assets-<AccountId>-<Region>/\w{64}\.zip")
+    code = {one for one in read["s3:GetObject"] if asset.fullmatch(one)}
+    assert len(code) == 1
+    assert read["s3:GetObject"] - code == {f"{own}/objects/*", f"{own}/pointers/*", f"{own}/bodies/*"}
+    assert read["s3:ListBucket"] == {own}
+    assert read["dynamodb:GetItem"] == {table}
+    assert read["dynamodb:Query"] == {table, f"{table}/index/by_tag"}
 
 
 def test_only_the_orchestrator_sends_to_every_queue_and_a_worker_receives_from_its_own(templates: Templates) -> None:
