@@ -5,6 +5,7 @@ What cannot be done now is raised, since AWS then calls again; every duty may be
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -13,8 +14,9 @@ from functools import cache
 from typing import Any
 
 import structlog
+import urllib3
 
-from agents import budget_guard
+from agents import budget_guard, deployed
 from agents import fleet as fleet_agent
 from agents.dead_letters import bury
 from agents.gather import settings_in_force
@@ -25,7 +27,7 @@ from lab.aws.fleets import Fleets, fleets_of
 from lab.aws.names import Names
 from lab.aws.site import publish
 from lab.backend import Backend
-from lab.errors import Unavailable
+from lab.errors import AetherError, Unavailable
 from lab.experiment import JOB_CLASSES
 
 Event = Mapping[str, Any]
@@ -90,6 +92,23 @@ def dead_letters(event: Event, _context: object) -> dict[str, Any]:
             log.warning("a dead message must come again", message=record["messageId"], why=str(error))
             again.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": again}
+
+
+def settings(event: Event, _context: object) -> None:
+    """A deploy, as CloudFormation tells it of a custom resource, and waits for the answer. None fails by this."""
+    told = "left as they are"
+    if event["RequestType"] != "Delete":
+        given = event["ResourceProperties"]
+        try:
+            _, backend = _lab()
+            told = deployed.adopt(backend.ledger, backend.address, given["Text"], given["MonthlyUsd"], time.time())
+        except AetherError as error:
+            told = f"not looked at: {error}"
+    answer = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
+    answer |= {"Status": "SUCCESS", "PhysicalResourceId": os.environ["AETHER_PREFIX"], "Data": {"Told": told}}
+    urllib3.PoolManager(ca_certs=os.environ.get("AWS_CA_BUNDLE")).request(
+        "PUT", event["ResponseURL"], body=json.dumps(answer), headers={"Content-Type": ""})
+    log.info("settings", told=told)
 
 
 @cache

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from cdk.settings import from_context
+from cdk.settings import from_context, lab_settings
 from lab.errors import UserError
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     said = os.environ.get("CDK_CONTEXT_JSON", "")
     if "CONTEXT_OVERFLOW_LOCATION_ENV" not in os.environ and said:  # a long one is in a file, which the CDK reads
         try:
-            from_context(json.loads(said))
+            lab_settings(from_context(json.loads(said)))
         except UserError as error:
             sys.exit(f"aether: {error}")
     from cdk.app import main as synthesise

@@ -43,7 +43,7 @@ class Duty(Construct):
         log_group = f"/aether/{names.prefix}/{name}"
         logs = aws_logs.LogGroup(self, "Logs", log_group_name=log_group, retention=aws_logs.RetentionDays.ONE_MONTH,
                                  removal_policy=RemovalPolicy.DESTROY)
-        role = aws_iam.Role(self, "Role", assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
+        self.role = role = aws_iam.Role(self, "Role", assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
                             role_name=f"{names.prefix}-{name}-{names.region}")
         statements = (*own, *powers.of_ledger(names), *powers.of_store(names), *powers.to_log(log_group))
         for statement in statements:

@@ -11,6 +11,8 @@ from typing import Any
 
 from aws_cdk import (
     Aws,
+    CfnOutput,
+    CustomResource,
     Duration,
     Stack,
     aws_events,
@@ -28,7 +30,7 @@ from cdk.alarms import Alarms
 from cdk.board import add_board
 from cdk.functions import Duty, Shared
 from cdk.lab import Lab
-from cdk.settings import Settings
+from cdk.settings import Settings, lab_settings
 from lab.aws.names import Names
 from lab.experiment import JOB_CLASSES
 
@@ -53,9 +55,20 @@ class Reporting(Stack):
         for queue in lab.dead.values():
             dead.function.add_event_source(aws_lambda_event_sources.SqsEventSource(
                 queue, batch_size=10, report_batch_item_failures=True))
+        _adopts(self, shared, settings)
         functions = {one.node.id: one.function for one in (report, guard, fleet, dead)}
         alarms = Alarms(self, "Alarms", names, lab, functions, dead.function)
         add_board(self, names, lab, alarms.all, list(functions.values()))
+
+
+def _adopts(scope: Construct, shared: Shared, settings: Settings) -> None:
+    """The lab's own settings: a deploy puts them in force where none are, and tells what differs later."""
+    duty = Duty(scope, "Settings", shared, "settings", (), memory_mib=512, limit_s=60)
+    adopted = CustomResource(scope, "Adopted", service_token=duty.function.function_arn,
+                             resource_type="Custom::Settings", service_timeout=Duration.minutes(5),
+                             properties={"Text": lab_settings(settings), "MonthlyUsd": settings.monthly_budget_usd})
+    adopted.node.add_dependency(duty.role)
+    CfnOutput(scope, "SettingsInForce", value=adopted.get_att_string("Told"))
 
 
 def _by_the_clock(scope: Construct, names: Names, calls: Mapping[str, aws_lambda.Function]) -> None:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from lab.aws.names import require_prefix
 from lab.errors import UserError
 from lab.experiment import JOB_CLASSES
+from lab.settings import SETTINGS_FILE, parse
 
 MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # also what a shell and systemd read without quotes
 MODEL = re.compile(r"[a-z0-9-]+\.[A-Za-z0-9.:_-]+")
 KEYS = {"email": "email", "monthlyBudget": "monthly_budget_usd", "prefix": "prefix", "disposable": "disposable",
         "cpuMax": "cpu_max", "gpuMax": "gpu_max", "zones": "zones", "llmSecret": "llm_secret",
-        "bedrockModel": "bedrock_models", "bakedAmi": "baked_ami"}
+        "bedrockModel": "bedrock_models", "bakedAmi": "baked_ami", "settings": "settings_file"}
 
 REQUIRED = {"email": "you@example.com", "monthlyBudget": "500"}  # with an example each
 
@@ -38,6 +40,8 @@ class Settings:
     llm_secret: str = ""  # name of a secret of the person's, which the orchestrator alone may read
     bedrock_models: tuple[str, ...] = ()  # ids of models or inference profiles, which the orchestrator alone may ask
     baked_ami: bool = False  # fleets start from images of their own, which a person has built (cdk/images.py)
+
+    settings_file: str = ""  # the lab's own, for the first deploy; aether.toml where that is here
 
     def __post_init__(self) -> None:
         require_prefix(self.prefix)
@@ -65,6 +69,19 @@ class Settings:
     def baked(self) -> tuple[str, ...]:
         """The job classes whose machines start from an image of their own: none that may have no machine."""
         return tuple(one for one in JOB_CLASSES if self.baked_ami and self.maximum(one))
+
+
+def lab_settings(settings: Settings, here: Path = Path()) -> str:
+    """The text of the lab's settings, empty where there are none. Raises UserError where no lab could have them."""
+    file = here / (settings.settings_file or SETTINGS_FILE)
+    if not settings.settings_file and not file.exists():
+        return ""
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"settings={file} cannot be read: {error}") from error
+    parse(text, str(file))
+    return text
 
 
 def from_context(context: Mapping[str, Any]) -> Settings:

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.output import console, shown_path
-from cli.run import SETTINGS_FILE
 from lab.errors import UserError
-from lab.settings import default_text
+from lab.settings import SETTINGS_FILE, default_text
 
 
 def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(),

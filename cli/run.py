@@ -21,10 +21,8 @@ from cli.params import parse_params
 from cli.watch import daemon_line
 from lab.backend import Backend
 from lab.errors import LabHeld, NotFound, SettingsError, UserError
-from lab.settings import Settings, parse
+from lab.settings import SETTINGS_FILE, Settings, parse
 from lab.track import Track, load_track
-
-SETTINGS_FILE = "aether.toml"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from difflib import unified_diff
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +12,16 @@ import typer
 
 from cli import families
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, group, moment, new_op, open_lab
-from cli.run import SETTINGS_FILE, read_settings
+from cli.run import read_settings
 from lab.backend import Backend
+from lab.clock import month_key
 from lab.control import SettingsRevision
 from lab.errors import NotFound, UserError
-from lab.settings import Settings, parse, require_metrics
+from lab.money import to_micro, usd
+from lab.settings import SETTINGS_FILE, Settings, changes, parse, require_metrics
 from lab.track import load_track
 
+CAP = "budget.monthly_usd"
 FileArgument = Annotated[Path, typer.Argument(help="The settings file.", show_default=True)]
 
 app = group("show")
@@ -65,19 +69,11 @@ def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
         emit({"revision": revision, "changed": sorted(changed)})
         return
     _print_changes(changed, "no value differs from what was in force")
+    month = lab.ledger.accounts.balance(month_key(time.time()))
+    if CAP in changed and month is not None and month.cap != to_micro(after.budget.monthly_usd):
+        console().print(f"this month's cap stays {usd(month.cap)}; `aether budget set {after.budget.monthly_usd:g}` "
+                        f"changes it", markup=False, soft_wrap=True)
     console().print(f"revision {revision} is in force", markup=False)
-
-
-def changes(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:
-    """`limits.minutes` → (before, after), of all that differ."""
-    old, new = _flat(before), _flat(after)
-    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
-
-
-def _flat(settings: Settings) -> dict[str, Any]:
-    values = msgspec.to_builtins(settings)
-    return {f"{table}.{key}" if key else table: value for table, keys in values.items()
-            for key, value in (keys.items() if isinstance(keys, dict) else [("", keys)])}
 
 
 def _print_changes(changed: dict[str, tuple[Any, Any]], same: str) -> None:

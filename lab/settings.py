@@ -19,6 +19,7 @@ from lab.reading import Fault, Place, read
 from lab.space import Value
 from lab.track import Goal, Track
 
+SETTINGS_FILE = "aether.toml"
 DEFAULT_STEPS = 600
 TERMS = Terms()
 Positive = Annotated[float, Meta(gt=0)]
@@ -194,6 +195,18 @@ def require_metrics(settings: Settings, track: Track) -> None:
     """Raises NotFound for a goal on a metric that the track has not: it would stay unknown for ever."""
     for goal in settings.goals or ():
         track.metric(goal.metric)
+
+
+def changes(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:
+    """`limits.minutes` → (before, after), of all that differ."""
+    old, new = _flat(before), _flat(after)
+    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
+
+
+def _flat(settings: Settings) -> dict[str, Any]:
+    values = msgspec.to_builtins(settings)
+    return {f"{table}.{key}" if key else table: value for table, keys in values.items()
+            for key, value in (keys.items() if isinstance(keys, dict) else [("", keys)])}
 
 
 def descriptions(section: type[Section]) -> dict[str, str]:

@@ -3,8 +3,11 @@ fleets on moto's server."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -144,3 +147,51 @@ def test_a_dead_message_that_could_not_be_looked_at_comes_again(deployed: Deploy
     id = deployed.lab.ready()
     deployed.account.client("dynamodb").delete_table(TableName=deployed.names.table)
     assert handlers.dead_letters(dead(id), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+class CloudFormation(HTTPServer):
+    """Waits for the answer of a custom resource."""
+
+    def __init__(self) -> None:
+        self.answers: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), _Answered)
+
+    def asks(self, kind: str, **given: str) -> dict[str, Any]:
+        """What it is answered."""
+        once = Thread(target=self.handle_request)
+        once.start()
+        handlers.settings({"RequestType": kind, "ResponseURL": f"http://127.0.0.1:{self.server_port}/told",
+                           "StackId": "stack", "RequestId": "request", "LogicalResourceId": "Adopted",
+                           "ResourceProperties": given}, None)
+        once.join(30)
+        return self.answers.pop()
+
+
+class _Answered(BaseHTTPRequestHandler):
+    server: CloudFormation
+
+    def do_PUT(self) -> None:
+        assert not self.headers["Content-Type"], "its address is signed without one"
+        self.server.answers.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_deploy_is_answered_whatever_becomes_of_the_settings(deployed: Deployed,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    with CloudFormation() as there:
+        first = there.asks("Create", Text="[budget]\nmonthly_usd = 30\n", MonthlyUsd="500")
+        again = there.asks("Update", Text="[budget]\nmonthly_usd = 31\n", MonthlyUsd="500")
+        monkeypatch.setenv("AETHER_PREFIX", "nobodys")
+        handlers._lab.cache_clear()
+        gone = there.asks("Delete", Text="", MonthlyUsd="500")
+        lost = there.asks("Update", Text="", MonthlyUsd="500")
+    assert first == {"Status": "SUCCESS", "PhysicalResourceId": deployed.names.prefix, "StackId": "stack",
+                     "RequestId": "request", "LogicalResourceId": "Adopted",
+                     "Data": {"Told": "revision 1 is in force, by this deploy"}}
+    assert "would change budget.monthly_usd: 30.0 → 31.0" in again["Data"]["Told"]
+    assert gone["Data"]["Told"] == "left as they are"
+    assert (lost["Status"], lost["Data"]["Told"][:14]) == ("SUCCESS", "not looked at:")

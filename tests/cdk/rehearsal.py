@@ -17,6 +17,8 @@ from cdk.boot import instance
 from gpu_workers.sandbox.canary import sandbox_here
 from lab.aws.table import TABLE_SCHEMA
 from lab.backend import open_backend
+from lab.clock import month_key
+from lab.money import to_micro
 from support.account import EMULATED
 from support.cloud import REGION, cdk, emulator, raise_loopback
 from support.templates import MODEL, SECRET
@@ -60,6 +62,10 @@ def deployed(folder: Path) -> None:
     assert table["KeySchema"] == TABLE_SCHEMA["KeySchema"]
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     backend = open_backend(f"aws:{NAMES.prefix}")
+    assert backend.ledger.office.control().settings == 1, "the deploy has put settings in force"
+    month = backend.ledger.accounts.balance(month_key(time.time()))
+    assert month is not None
+    assert month.cap == to_micro(500.0), "and the cap that it named"
     hash = backend.store.put_bytes(b"kept")
     assert backend.store.read(hash) == b"kept"
     backend.queues["gpu"].send("e00001")

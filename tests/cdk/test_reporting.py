@@ -19,7 +19,7 @@ from support.templates import CHOSEN, ROOT
 pytestmark = pytest.mark.ci
 Templates = dict[str, Any]
 NAMES = {"aether-report": "report", "aether-guard": "guard", "aether-fleet": "fleet",
-         "aether-dead-letters": "dead_letters"}
+         "aether-dead-letters": "dead_letters", "aether-settings": "settings"}
 
 
 def of(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -54,6 +54,17 @@ def test_each_duty_is_a_function_on_arm_that_knows_its_lab(reporting: dict[str, 
     chosen = from_context(CHOSEN)
     assert {one: int(given[f"AETHER_{one.upper()}_MAX"]) for one in JOB_CLASSES} == {
         one: chosen.maximum(one) for one in JOB_CLASSES}
+
+
+def test_a_deploy_gives_the_labs_settings_to_the_function_that_may_write_them(reporting: dict[str, Any]) -> None:
+    [(id, adopted)] = [(id, one) for id, one in reporting["Resources"].items() if one["Type"] == "Custom::Settings"]
+    given = adopted["Properties"]
+    assert (given["Text"], given["MonthlyUsd"]) == ("", int(CHOSEN["monthlyBudget"]))
+    assert int(given["ServiceTimeout"]) <= 600, "a function that dies holds no deploy for an hour"
+    function = reporting["Resources"][given["ServiceToken"]["Fn::GetAtt"][0]]["Properties"]
+    assert function["FunctionName"] == "aether-settings"
+    assert any("Policy" in one for one in adopted["DependsOn"]), "its role can do nothing before that"
+    assert {"Fn::GetAtt": [id, "Told"]} in [one["Value"] for one in reporting["Outputs"].values()]
 
 
 def test_the_clock_calls_the_reporter_every_hour_and_the_guard_every_ten_minutes(reporting: dict[str, Any]) -> None:
@@ -200,7 +211,7 @@ def test_the_page_is_behind_the_content_network_alone(templates: Templates) -> N
 def test_the_outputs_are_what_a_person_looks_for(templates: Templates) -> None:
     told = {name for template in templates.values() for name in template.get("Outputs", {})
             if not name.startswith("Export")}
-    assert told == {"Bucket", "Table", "Topic", "QueueCpu", "QueueGpu", "Shell", "Dashboard"}
+    assert told == {"Bucket", "Table", "Topic", "QueueCpu", "QueueGpu", "Shell", "Dashboard", "SettingsInForce"}
 
 
 def test_the_functions_share_a_small_asset_and_none_of_the_command_line(assembly: Path) -> None:

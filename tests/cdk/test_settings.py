@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cdk.settings import Settings, from_context
+from cdk.settings import Settings, from_context, lab_settings
 from lab.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,19 @@ def test_images_are_for_fleets_that_may_have_machines_and_off_by_default() -> No
     assert from_context(GIVEN).baked == ()
     assert from_context({**GIVEN, "bakedAmi": "true"}).baked == ("cpu", "gpu")
     assert from_context({**GIVEN, "bakedAmi": True, "gpuMax": "0"}).baked == ("cpu",)
+
+
+def test_the_labs_own_settings_lie_beside_or_where_a_person_says_and_are_read_before_anything_is_made(
+        tmp_path: Path) -> None:
+    assert lab_settings(from_context(GIVEN), tmp_path) == ""
+    (tmp_path / "aether.toml").write_text("[limits]\nminutes = 5\n")
+    assert lab_settings(from_context(GIVEN), tmp_path) == "[limits]\nminutes = 5\n"
+    other = from_context({**GIVEN, "settings": "other.toml"})
+    with pytest.raises(UserError, match=r"settings=.*other.toml cannot be read"):
+        lab_settings(other, tmp_path)
+    (tmp_path / "other.toml").write_text("[limits]\nminuets = 5\n")
+    with pytest.raises(UserError, match=r"other.toml:2: unknown key limits.minuets"):
+        lab_settings(other, tmp_path)
 
 
 def test_keys_of_cdk_itself_are_none_of_ours() -> None:

@@ -109,6 +109,15 @@ def test_a_pushed_file_is_a_new_revision_and_the_same_file_is_not(lab: Path, sai
         "schema": 1, "revision": before + 1, "changed": []}
 
 
+def test_a_cap_that_is_pushed_is_of_the_months_to_come_and_that_is_said(lab: Path, said: Said) -> None:
+    rest = (lab / "aether.toml").read_text()
+    (lab / "aether.toml").write_text(f"[budget]\nmonthly_usd = 33\n{rest}")
+    assert "this month's cap stays $20.00; `aether budget set 33` changes it" in said("settings", "push")
+    said("budget", "set", "34")
+    (lab / "aether.toml").write_text(f"[budget]\nmonthly_usd = 34\n{rest}")
+    assert "this month's cap" not in said("settings", "push")
+
+
 def test_a_list_that_changes_is_shown_by_what_came_and_went(lab: Path, said: Said) -> None:
     (lab / "aether.toml").write_text('[designers]\nfamilies = ["line"]\n' + (lab / "aether.toml").read_text())
     assert "designers.families:\n  +line\n" in said("settings", "diff")
