@@ -69,7 +69,8 @@ def _not_whole(names: Names, name: str, state: str) -> Finding:
     told = f": {why}" if why else ""
     if state in RETURNED:
         return Finding(name=NAME, found=f"{name} stands, but its last deploy failed{told}", fix=AGAIN, level="note")
-    fix = f"adopt it (`npx cdk import {name}`), then {AGAIN}" if "already exists" in why else AGAIN
+    adopt = f'npx cdk import {name} --resource-mapping-inline "$(python -m cdk.kept {names.prefix})"'
+    fix = f"adopt it (`{adopt}`), then {AGAIN}" if "already exists" in why else AGAIN
     return Finding(name=NAME, found=f"{name} is half deployed ({state}){told}", fix=fix, level="bad")
 
 

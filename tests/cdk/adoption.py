@@ -1,8 +1,9 @@
-"""What a destroy leaves is taken in by another deploy, run by test_deploy.py in a network of its own."""
+"""What a destroy leaves is taken in by another deploy with the README's command, run by test_deploy.py in a network of
+its own."""
 
 from __future__ import annotations
 
-import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,9 +33,9 @@ def main(folder: Path, assembly: str) -> None:
         boto3.client("s3").put_object(Bucket=NAMES.bucket, Key="pointers/kept", Body=b"kept")
         told = run("destroy", "--force").splitlines()
         assert {line.split()[-1] for line in told if "DELETE_SKIPPED" in line} == {"Ledger", "Store"}, told
-        both = folder / "both.json"  # where nobody can be asked; a terminal asks for each
-        both.write_text(json.dumps({"Ledger": {"TableName": NAMES.table}, "Store": {"BucketName": NAMES.bucket}}))
-        run("import", "--force", "--resource-mapping", str(both))
+        kept = subprocess.run([sys.executable, "-m", "cdk.kept", NAMES.prefix], stdout=subprocess.PIPE, text=True,
+                              check=True).stdout
+        run("import", "--resource-mapping-inline", kept)
         run("deploy", "--require-approval", "never")
         assert "differences: 0" in run("diff", "--fail")
         assert connect().get_item(TableName=NAMES.table, Key=KEPT)["Item"] == KEPT

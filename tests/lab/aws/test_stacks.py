@@ -58,7 +58,8 @@ def test_a_stack_that_failed_says_what_failed_and_how_to_adopt_what_is_there(sig
     [found] = [one for one in stacks.examine(names) if one.found.startswith(f"{data} is half deployed")]
     assert found.level == "bad"
     assert f"{names.bucket}' already exists" in found.found
-    assert found.fix == f"adopt it (`npx cdk import {data}`), then deploy it again"
+    adopt = f'npx cdk import {data} --resource-mapping-inline "$(python -m cdk.kept {names.prefix})"'
+    assert found.fix == f"adopt it (`{adopt}`), then deploy it again"
 
 
 @pytest.mark.ci
