@@ -51,7 +51,8 @@ def lines() -> tuple[Line, ...]:
     beats = SECONDS / BEATS_EVERY_S
     reads = SECONDS * READS_A_ROUND + beats
     return (
-        Line("orchestrator", "one t4g.micro on demand, day and night", {"t4g.micro hour": HOURS}),
+        Line("orchestrator", "one t4g.micro on demand, day and night, that keeps to a fifth of a core", {
+            "t4g.micro hour": HOURS}),
         Line("its address", "public IPv4; a NAT gateway would be $33", {"public IPv4 address hour": HOURS}),
         Line("its disk", f"{DISK_GB} GiB gp3", {"gp3 GB-month": DISK_GB}),
         Line("ledger", "a look a second, a heartbeat every 5 s; 100 MB with point-in-time recovery", {
