@@ -39,25 +39,34 @@ class Accounts:
         return self._transactor.run("budget", id, op_id, decide, Budget)
 
     def reserve_overhead(self, key: str, amount: Microusd, budgets: tuple[str, ...], *, price_usd_h: float,
-                         what: What = "overhead", epoch: int, op_id: str) -> str:
-        """Reserve what belongs to no attempt, ahead of time: an hour of the orchestrator, a model call."""
-        def decide(t: Transaction) -> str:
+                         what: What = "overhead", anyway: bool = False, epoch: int, op_id: str) -> bool:
+        """Reserve what belongs to no attempt, ahead of time: an hour of the orchestrator, a model call. What arises
+        `anyway` is written down also where it is not free, and takes nothing then; gives whether it was taken."""
+        def decide(t: Transaction) -> bool:
             require_epoch(t, epoch)
-            return self.take(t, key, amount, budgets, what, None, price_usd_h)
-        return self._transactor.run("reserve_overhead", key, op_id, decide, str)
+            if anyway and any(_budget(t, id).free < amount for id in budgets):
+                self._note(t, key, amount, budgets, what, None, price_usd_h, taken=False)
+                return False
+            self.take(t, key, amount, budgets, what, None, price_usd_h)
+            return True
+        return self._transactor.run("reserve_overhead", key, op_id, decide, bool)
 
     def take(self, t: Transaction, key: str, amount: Microusd, budgets: tuple[str, ...], what: What,
              experiment: str | None, price_usd_h: float) -> str:
         """Within a transaction: subtract from each budget's `free`, or raise OverBudget."""
-        guards.check_new_reservation(t.read("reservation", key, Reservation) is not None, key)
+        self._note(t, key, amount, budgets, what, experiment, price_usd_h)
         for id in budgets:
             budget = _budget(t, id)
             guards.check_free(budget, amount)
             t.put("budget", id, replace(budget, free=budget.free - amount, reserved=budget.reserved + amount))
-        t.put("reservation", key, Reservation(key=key, amount=amount, budgets=budgets, what=what,
+        return key
+
+    def _note(self, t: Transaction, key: str, amount: Microusd, budgets: tuple[str, ...], what: What,
+              experiment: str | None, price_usd_h: float, *, taken: bool = True) -> None:
+        guards.check_new_reservation(t.read("reservation", key, Reservation) is not None, key)
+        t.put("reservation", key, Reservation(key=key, amount=amount, budgets=budgets, what=what, taken=taken,
                                               experiment=experiment, price_usd_h=price_usd_h, at=self._clock.wall()),
               tag="open")
-        return key
 
     def settle(self, key: str, used: Microusd, *, used_s: float = 0.0, price_usd_h: float = 0.0, epoch: int,
                op_id: str) -> Entry:
@@ -131,11 +140,11 @@ class Accounts:
     def _book(self, t: Transaction, reservation: Reservation, entry: Entry) -> None:
         charged = [("experiment", entry.experiment)] if entry.experiment is not None else []
         t.look([*(("budget", id) for id in reservation.budgets), *charged])
+        held = reservation.amount if reservation.taken else 0
         for id in reservation.budgets:
             budget = _budget(t, id)
-            t.put("budget", id, replace(budget, reserved=budget.reserved - reservation.amount,
-                                        spent=budget.spent + entry.amount,
-                                        free=budget.free + reservation.amount - entry.amount))
+            t.put("budget", id, replace(budget, reserved=budget.reserved - held, spent=budget.spent + entry.amount,
+                                        free=budget.free + held - entry.amount))
         t.put("reservation", reservation.key, replace(reservation, settled=True), tag="settled")
         t.put("entry", entry.key, entry)
         if entry.experiment is not None:

@@ -20,7 +20,7 @@ SEVERITY: tuple[Level, ...] = ("ok", "medium", "high", "critical")
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """A hard cap: the calendar month's, or the run's. Always cap = free + reserved + spent. `free` is below 0 only
-    where a person lowered the cap below what is reserved and spent, or what arises at rest passed it."""
+    where a person lowered the cap below what is reserved and spent, or what the house costs anyway passed it."""
 
     id: str
     cap: Microusd
@@ -30,7 +30,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """An upper bound taken from `budgets` before the cost can arise. Settled exactly once."""
+    """An upper bound taken from `budgets` before the cost can arise. Settled exactly once. Of what arises anyway
+    nothing is `taken` where it is not free: it bounds its entry all the same, which may pass the cap."""
 
     key: str
     amount: Microusd
@@ -40,6 +41,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     price_usd_h: float = 0.0
     at: float = 0.0
     settled: bool = False
+    taken: bool = True
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 What an attempt may cost at most is taken when it is dispatched; what it used is booked when it ended, or when it is
 known that it never began. The house (the orchestrator, what is stored, machines without work) is paid by the hour,
-ahead, and anew when more machines come. On an account the market tells what machines cost; elsewhere the settings do.
+ahead, and anew when more machines come; it arises whether or not it is free, and is booked also where it was not. On an
+account the market tells what machines cost; elsewhere the settings do.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass
 class Hour:
-    """The house's, as it is paid: its reservation, when it was taken, the rate and the requests that it bears, and what
-    it has used."""
+    """The house's, as it is paid: its reservation, whether that was free, when it began, the rate and the requests that
+    it bears, and what it has used."""
 
     key: str
+    taken: bool
     since: float
     bound_usd_h: float
     bears: Microusd
@@ -144,26 +146,26 @@ class Books:
     def pay_overhead(self, view: View, settings: Settings) -> None:
         """An hour of the house, reserved ahead. The hour has one key until it is known to be ours, so that a lost reply
         is asked for again and not taken for another's. It ends early where more machines came, or more was asked of the
-        account, than it bears."""
-        now, house = self._clock.monotonic(), self._house(settings)
+        account, than it bears, and where it was not free, as soon as one would be."""
+        now, house, hour = self._clock.monotonic(), self._house(settings), self._hour
         busy = {e.attempts[-1].machine.id for e in view.running() if e.attempts[-1].machine is not None}
-        if self._hour is not None:
-            self._hour.meter.see(now, house, busy)
-            if self._hour.lasts(now, house):
+        bound, bears = house.bound_usd_h, self._bears()
+        amount = cost_of(HOUR_S, bound) + bears
+        if hour is not None:
+            hour.meter.see(now, house, busy)
+            if hour.lasts(now, house) and (hour.taken or not self._fits(settings, amount + hour.meter.microusd(now))):
+                self.starved = self.starved or not hour.taken
                 return
         self.settle_overhead(view)
-        bears = self._bears()
-        key, bound = f"overhead.{self._epoch}.{self._hours + 1}", house.bound_usd_h
+        key = f"overhead.{self._epoch}.{self._hours + 1}"
         self._settle_left_open(view, settings, key)
-        try:
-            self._ledger.accounts.reserve_overhead(key, cost_of(HOUR_S, bound) + bears, self._opened(view, settings),
-                                                   price_usd_h=bound, epoch=self._epoch, op_id=f"reserve.{key}")
-        except OverBudget:
-            self.starved = True
-            return
+        taken = self._ledger.accounts.reserve_overhead(
+            key, amount, self._opened(view, settings), price_usd_h=bound, anyway=True, epoch=self._epoch,
+            op_id=f"reserve.{key}")
+        self.starved = self.starved or not taken
         self._hours += 1
         now = self._clock.monotonic()
-        self._hour = Hour(key, now, bound, bears, Meter(now, house, busy, self._tab))
+        self._hour = Hour(key, taken, now, bound, bears, Meter(now, house, busy, self._tab))
 
     def paid(self) -> dict[str, Any]:
         """What a heartbeat tells of the hour that is paid, for whoever has to settle it if we die."""
@@ -181,6 +183,10 @@ class Books:
         self._settle(view, hour.key, hour.meter.microusd(now), min(now - hour.since, HOUR_S))
         hour.meter.booked()
         self._hour = None
+
+    def _fits(self, settings: Settings, amount: Microusd) -> bool:
+        budgets = (self._ledger.accounts.balance(id) for id in self._in_force(settings))
+        return all(budget is None or budget.free >= amount for budget in budgets)
 
     def _house(self, settings: Settings) -> House:
         """What could not be looked at is said once."""

@@ -58,11 +58,11 @@ def test_an_hour_whose_reply_was_lost_is_paid_once(house: House, monkeypatch: py
     accounts, lost = house.backend.ledger.accounts, iter([True])
     reserve = accounts.reserve_overhead
 
-    def lose_the_reply(*given: Any, **named: Any) -> str:
-        key = reserve(*given, **named)
+    def lose_the_reply(*given: Any, **named: Any) -> bool:
+        taken = reserve(*given, **named)
         if next(lost, False):
             raise Unavailable("the reply was lost")
-        return key
+        return taken
     monkeypatch.setattr(accounts, "reserve_overhead", lose_the_reply)
     daemon = house.daemon()
     house.lives(daemon, minutes=59)

@@ -223,6 +223,10 @@ class Checker:
         new = msgspec.json.decode(image.body, type=Reservation)
         self._holds(2, new.settled == (new.key in self.reservations), f"{new.key} was reserved twice")
         self.reservations[new.key] = new
+        if not new.taken and not new.settled:
+            free = min(self.budgets[id].free for id in new.budgets)
+            self._holds(1, new.what == "overhead" and free < new.amount, f"{new.key} was not taken, and is free")
+            self._world.saw("an hour of the house was not free")
 
     def _entry(self, change: Change, image: Image) -> None:
         new = msgspec.json.decode(image.body, type=Entry)
@@ -282,7 +286,7 @@ class Checker:
         """1, 2 and 4 over everything."""
         for id, budget in self.budgets.items():
             spent = sum(e.amount for e in self.entries.values() if id in e.budgets)
-            held = sum(r.amount for r in self.reservations.values() if id in r.budgets and not r.settled)
+            held = sum(r.amount for r in self.reservations.values() if id in r.budgets and r.taken and not r.settled)
             self._holds(2, (budget.spent, budget.reserved) == (spent, held), f"budget {id} is not its entries' sum")
         costs: dict[str, int] = {}
         for entry in self.entries.values():

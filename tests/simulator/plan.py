@@ -16,6 +16,7 @@ class Plan(NamedTuple):
     rhythm: Rhythm | None = None
     goal: bool | None = None
     budget_usd: float | None = None
+    house_usd_h: float = 0.005  # where nothing is rented
     tick_s: float = 6.0  # of a daemon
     asking_s: float = float("inf")
     thinking_s: tuple[float, ...] = (0.0, 0.0, 0.0, 10.0)  # of a designer, one or the other

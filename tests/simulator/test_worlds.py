@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from simulator.plan import Plan
 from simulator.run import command
 from simulator.world import World
 
@@ -67,6 +68,16 @@ def test_the_books_are_right_where_machines_are_rented_at_prices_that_move() -> 
     assert walked["an attempt was paid by its machine"]
     assert walked["the account's prices"]
     assert walked["a takeover"], "the hour of a daemon that died was paid by another"
+
+
+def test_the_hours_of_a_house_that_is_dearer_than_what_is_free_are_in_the_books() -> None:
+    walked = Counter[str]()
+    for seed in range(2000, 2012):
+        print("seed", seed)
+        world = World(seed, 40, plan=Plan(house_usd_h=2.0, budget_usd=1.0))
+        world.run()
+        walked += world.sometimes
+    assert walked["an hour of the house was not free"]
 
 
 def test_two_seeds_are_two_worlds() -> None:

@@ -132,7 +132,8 @@ class World:
 
     def settings_text(self, quota: int | None = None, lease_s: float = LEASE_S) -> str:
         limit = f"experiments = {quota}\n" if quota else ""
-        return (f"[budget]\nmonthly_usd = {self.budget_usd}\n[prices]\ncpu_usd_h = 1.0\n[designers]\nevolution = 0.0\n"
+        return (f"[budget]\nmonthly_usd = {self.budget_usd}\n[prices]\ncpu_usd_h = 1.0\n"
+                f"overhead_usd_h = {self.plan.house_usd_h}\n[designers]\nevolution = 0.0\n"
                 f"[limits]\nworkers = {self.plan.workers}\nlease_s = {lease_s}\nbeat_s = {BEAT_S}\n"
                 f"grace_s = {GRACE_S}\nphase_s = {PHASE_S}\nlost_attempts = {LOST_ATTEMPTS}\n{limit}"
                 f"stop_at_goal = {str(self.goal and not quota).lower()}\n")

@@ -153,8 +153,8 @@ def test_open_reservations_are_those_not_settled(small: Laboratory) -> None:
 
 
 def test_overhead_is_reserved_ahead_under_its_own_key(small: Laboratory) -> None:
-    key = small.accounts.reserve_overhead("orchestrator.2026-11-23T05", USD, (BUDGET,), price_usd_h=0.02,
-                                          epoch=small.epoch, op_id=small.op())
+    key = "orchestrator.2026-11-23T05"
+    small.accounts.reserve_overhead(key, USD, (BUDGET,), price_usd_h=0.02, epoch=small.epoch, op_id=small.op())
     small.settle(key, USD // 10)
     assert balance(small) == (10 * USD - USD // 10, 0, USD // 10)
     assert [(entry.what, entry.experiment) for entry in small.accounts.entries()] == [("overhead", None)]
@@ -162,10 +162,10 @@ def test_overhead_is_reserved_ahead_under_its_own_key(small: Laboratory) -> None
 
 def test_a_model_call_is_reserved_at_its_largest_answer_and_settled_by_what_was_answered(small: Laboratory) -> None:
     for call, used in ((1, USD // 4), (2, 2 * USD)):
-        key = small.accounts.reserve_overhead(f"model.1.{call}", USD, (BUDGET,), price_usd_h=0.0, what="model",
-                                              epoch=small.epoch, op_id=small.op())
+        assert small.accounts.reserve_overhead(f"model.1.{call}", USD, (BUDGET,), price_usd_h=0.0, what="model",
+                                               epoch=small.epoch, op_id=small.op())
         assert [one.what for one in small.accounts.open_reservations()] == ["model"]
-        assert small.settle(key, used) == min(used, USD)
+        assert small.settle(f"model.1.{call}", used) == min(used, USD)
     assert balance(small) == (10 * USD - USD * 5 // 4, 0, USD * 5 // 4)
     assert {(entry.what, entry.experiment) for entry in small.accounts.entries()} == {("model", None)}
     with pytest.raises(OverBudget):
@@ -176,20 +176,31 @@ def test_a_model_call_is_reserved_at_its_largest_answer_and_settled_by_what_was_
 def test_the_last_attempts_are_found_under_any_number_of_hours_of_the_house(small: Laboratory) -> None:
     attempts = [f"{small.end()}.1" for _ in range(3)]
     for hour in range(3):
-        key = small.accounts.reserve_overhead(f"overhead.1.{hour}", USD, (BUDGET,), price_usd_h=0.02,
-                                              epoch=small.epoch, op_id=small.op())
-        small.settle(key, USD // 10)
+        small.accounts.reserve_overhead(f"overhead.1.{hour}", USD, (BUDGET,), price_usd_h=0.02, epoch=small.epoch,
+                                        op_id=small.op())
+        small.settle(f"overhead.1.{hour}", USD // 10)
     assert [entry.key for entry in small.accounts.latest_attempts(2)] == attempts[:0:-1]
 
 
 def test_overhead_is_reserved_once_under_a_key(small: Laboratory) -> None:
-    def reserve() -> str:
-        return small.accounts.reserve_overhead("hour.1", USD, (BUDGET,), price_usd_h=0.02, epoch=small.epoch,
-                                               op_id=small.op())
+    def reserve() -> None:
+        small.accounts.reserve_overhead("hour.1", USD, (BUDGET,), price_usd_h=0.02, epoch=small.epoch,
+                                        op_id=small.op())
     reserve()
     with pytest.raises(WrongState, match="reserved already"):
         reserve()
     assert balance(small) == (9 * USD, USD, 0)
+
+
+def test_what_arises_anyway_is_booked_also_where_it_is_not_free_within_its_bound(small: Laboratory) -> None:
+    small.accounts.set_cap("run", 5 * USD, op_id=small.op())
+    taken = [small.accounts.reserve_overhead(f"hour.{n}", 4 * USD, (BUDGET, "run"), price_usd_h=4.0, anyway=True,
+                                             epoch=small.epoch, op_id=small.op()) for n in (1, 2)]
+    assert taken == [True, False]
+    assert (balance(small), balance(small, "run")) == ((6 * USD, 4 * USD, 0), (USD, 4 * USD, 0))
+    assert [small.settle(f"hour.{n}", 9 * USD) for n in (1, 2)] == [4 * USD, 4 * USD]
+    assert (balance(small), balance(small, "run")) == ((2 * USD, 0, 8 * USD), (-3 * USD, 0, 8 * USD))
+    assert list(small.accounts.open_reservations()) == []
 
 
 def at_rest(small: Laboratory) -> Laboratory:
