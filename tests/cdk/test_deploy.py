@@ -41,7 +41,7 @@ def ran(module: str, folder: Path, *arguments: str) -> str:
     return ended.stdout
 
 
-@pytest.mark.timeout(1800)  # four minutes where nothing else runs
+@pytest.mark.timeout(1800)  # a bound for a busy machine and no bar; some minutes where nothing else runs
 def test_bootstrap_deploy_a_laboratorys_life_diff_and_destroy(away: Path) -> None:
     if NO_BOX in ran("rehearsal", away):
         unavailable("no laboratory lived there, since a sandbox in a network of one's own takes root", "run it as root")
