@@ -4,10 +4,11 @@
 mkdir -p /var/log/aether
 exec > >(tee -a /var/log/aether/boot.log) 2>&1
 
-# The topic hears the last lines, and the instance goes: nothing starts again in silence.
+# The topic hears the last lines, and the instance goes: nothing starts again in silence. By Ubuntu's own python, since
+# the packages of ours may be what could not be had.
 failed() {
-    said "the boot failed in line $1"
-    if [[ -x /opt/boot/bin/python ]] && instance failed "the boot of $ROLE"; then
+    said "the boot failed in line $1 of /opt/boot/boot.sh"
+    if /usr/bin/python3 /opt/boot/instance.py failed "the boot of $ROLE"; then
         [[ $ROLE == orchestrator ]] || exit 1
     else
         said "nobody could be told; see the console's output"
@@ -15,18 +16,6 @@ failed() {
     shutdown -h +30  # where it still stands: time for a look, and no more than two such mails an hour
 }
 trap 'failed $((${#BASH_LINENO[@]} > 2 ? BASH_LINENO[-3] : LINENO))' ERR  # of functions, the line that called them
-
-said "boot of $ROLE in $LAB"
-if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then  # the orchestrator's: room for the worst moment
-    fallocate -l 2G /swapfile
-    chmod 600 /swapfile
-    mkswap /swapfile >/dev/null
-    swapon /swapfile
-    echo "/swapfile none swap sw 0 0" >>/etc/fstab
-fi
-if [[ $ROLE != orchestrator ]]; then  # it lives for hours, and nothing may run beside what it measures
-    systemctl disable --now apt-daily.timer apt-daily-upgrade.timer || said "no timer of apt was stopped"
-fi
 printf '%s\n' "$HELPER" >/opt/boot/instance.py
 cat >/opt/boot/environment <<END
 AWS_DEFAULT_REGION=$REGION
@@ -41,6 +30,18 @@ set -a
 # shellcheck source=/dev/null
 . /opt/boot/environment
 set +a
+
+said "boot of $ROLE in $LAB"
+if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then  # the orchestrator's: room for the worst moment
+    fallocate -l 2G /swapfile
+    chmod 600 /swapfile
+    mkswap /swapfile >/dev/null
+    swapon /swapfile
+    echo "/swapfile none swap sw 0 0" >>/etc/fstab
+fi
+if [[ $ROLE != orchestrator ]]; then  # it lives for hours, and nothing may run beside what it measures
+    systemctl disable --now apt-daily.timer apt-daily-upgrade.timer || said "no timer of apt was stopped"
+fi
 again packages
 own_python
 
@@ -82,7 +83,7 @@ User=aether
 WorkingDirectory=/home/aether
 EnvironmentFile=/opt/boot/environment
 ExecStart=/opt/aether/.venv/bin/aether $COMMAND
-ExecStopPost=+/opt/boot/bin/python /opt/boot/instance.py ended
+ExecStopPost=+/usr/bin/python3 /opt/boot/instance.py ended
 StandardOutput=append:/var/log/aether/$ROLE.log
 StandardError=append:/var/log/aether/$ROLE.log
 # Where memory ends the kernel takes a box first (launch.py). By systemd's default the worker would end with it.

@@ -1,12 +1,14 @@
 """What an instance says to AWS: it fetches its code, sends its logs, and is given back once it failed or idled,
 unless a person keeps it.
 
-It travels whole in the user data and runs beside nothing but boto3.
+It travels whole in the user data. Code and logs go by boto3; what tells of a failure and gives the instance back needs
+nothing but Ubuntu's own Python, since a boot may fail before anything could be installed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import os
 import re
@@ -14,19 +16,23 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
-
-import boto3
 
 LOGS = Path("/var/log/aether")
 SENT = Path("/opt/boot/sent.json")  # of each log how many bytes, so that a restart repeats no line and no metric in it
 FAILURES = Path("/run/aether-failures")
 TRIES = 5  # of a service that crashes, before the instance goes
+ASKED = 5  # times, before a request is given up
 KEEP = "aether:keep"  # a tag of the instance, which the metadata service tells: "30 minutes, …"
 LOOK_S = 600  # for which one that failed stays, so that a person may keep it
 METADATA = "http://169.254.169.254/latest/"
+API = {"sns": "2010-03-31", "autoscaling": "2011-01-01"}  # versions
+FORM = "application/x-www-form-urlencoded; charset=utf-8"
 AT_ONCE = 500_000  # bytes of logs in one turn
 PAUSE_S = 5.0
 
@@ -52,11 +58,57 @@ def _asked(method: str, path: str, headers: dict[str, str]) -> str:
         return str(answer.read().decode())
 
 
+class Refused(Exception):
+    """What AWS answered in place of doing it."""
+
+
+def ask(service: str, action: str, **told: str) -> None:
+    """One request of a query API; again where nothing or only trouble answered. Raises Refused, OSError."""
+    region, form = os.environ["AWS_DEFAULT_REGION"], {"Action": action, "Version": API[service], **told}
+    # The variable is the one that boto3 reads too; China's endpoints have another name, and no price here.
+    address = os.environ.get("AWS_ENDPOINT_URL") or f"https://{service}.{region}.amazonaws.com"
+    body = urllib.parse.urlencode(form).encode()
+    for left in reversed(range(ASKED)):
+        try:
+            at = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+            headers = signed(body, urllib.parse.urlsplit(address).netloc, service, region, own_keys(), at)
+            urllib.request.urlopen(urllib.request.Request(f"{address}/", body, headers), timeout=10).close()
+            return
+        except urllib.error.HTTPError as error:
+            if error.code < 500 or not left:
+                raise Refused(error.read().decode()) from error
+        except OSError:
+            if not left:
+                raise
+        time.sleep(PAUSE_S)
+
+
+def own_keys() -> dict[str, str]:
+    roles = "iam/security-credentials/"
+    keys: dict[str, str] = json.loads(_told(roles + _told(roles)))
+    return keys
+
+
+def signed(body: bytes, host: str, service: str, region: str, keys: dict[str, str], at: str) -> dict[str, str]:
+    """The headers of a POST to /, by Signature Version 4. `at` is such as 20261128T120000Z."""
+    headers = {"content-type": FORM, "host": host, "x-amz-date": at, "x-amz-security-token": keys["Token"]}  # by name
+    names, scope = ";".join(headers), f"{at[:8]}/{region}/{service}/aws4_request"
+    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    asked = f"POST\n/\n\n{lines}\n{names}\n{sha256(body).hexdigest()}"
+    seal = f"AWS4{keys['SecretAccessKey']}".encode()
+    for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{sha256(asked.encode()).hexdigest()}"):
+        seal = hmac.digest(seal, part.encode(), "sha256")
+    by = f"Credential={keys['AccessKeyId']}/{scope}, SignedHeaders={names}, Signature={seal.hex()}"
+    return {**headers, "authorization": f"AWS4-HMAC-SHA256 {by}"}
+
+
 def fetch(bucket: str, key: str, path: str) -> None:
+    import boto3
     boto3.client("s3").download_file(bucket, key, path)
 
 
 def follow() -> None:
+    import boto3
     client, me, sent = boto3.client("logs"), own_id(), already_sent()
     while True:
         try:
@@ -102,16 +154,18 @@ def send_logs(client: Any, folder: Path, me: str, sent: dict[Path, int]) -> None
 
 
 def failed(what: str, me: str = "", folder: Path = LOGS) -> None:
-    """The topic hears the last lines of each log; then the instance goes."""
+    """The topic hears the last lines of each log; then the instance goes, also where nobody could be told."""
     me, worker = me or own_id(), os.environ["AETHER_ROLE"] != "orchestrator"
     ends = [f"{path.name}:\n" + "\n".join(path.read_text(errors="replace").splitlines()[-40:])
             for path in sorted(folder.glob("*.log"))]
     then = (f"The instance is given back in {LOOK_S // 60} minutes. To keep it for a look: aether work keep {me} "
             f"--minutes 30 --backend aws:{os.environ['AETHER_LAB']}\nIts last lines:" if worker else "Its last lines:")
-    boto3.client("sns").publish(TopicArn=os.environ["AETHER_TOPIC"], Subject=f"Aether: {what} failed on {me}"[:99],
-                                Message="\n\n".join([then, *ends])[:200_000])
-    if worker:
-        go(LOOK_S)
+    try:
+        ask("sns", "Publish", TopicArn=os.environ["AETHER_TOPIC"], Subject=f"Aether: {what} failed on {me}"[:99],
+            Message="\n\n".join([then, *ends])[:200_000])
+    finally:
+        if worker:
+            go(LOOK_S)
 
 
 def ended() -> None:
@@ -157,13 +211,17 @@ def give_back(me: str) -> None:
     if _told("autoscaling/target-lifecycle-state") == "Terminated":
         return
     taken = bool(_told("spot/instance-action") or _told("events/recommendations/rebalance"))
-    client = boto3.client("autoscaling")
     try:
-        client.terminate_instance_in_auto_scaling_group(InstanceId=me, ShouldDecrementDesiredCapacity=not taken)
-    except client.exceptions.ClientError as error:
-        if taken or error.response["Error"]["Code"] != "ValidationError":
+        _leave_group(me, place_too=not taken)
+    except Refused as error:
+        if taken or "<Code>ValidationError</Code>" not in str(error):
             raise
-        client.terminate_instance_in_auto_scaling_group(InstanceId=me, ShouldDecrementDesiredCapacity=False)
+        _leave_group(me, place_too=False)
+
+
+def _leave_group(me: str, *, place_too: bool) -> None:
+    ask("autoscaling", "TerminateInstanceInAutoScalingGroup", InstanceId=me,
+        ShouldDecrementDesiredCapacity=str(place_too).lower())
 
 
 def tell_crash(folder: Path = LOGS) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import MappingProxyType
+from threading import Thread
+from types import MappingProxyType, SimpleNamespace
+from urllib.parse import parse_qsl
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from cdk.boot import HERE, USER_DATA_BYTES, first_lock, instance, unpacked, user_data
+from support.metadata import FakeMetadata, metadata
 from support.servers import unavailable
 
 SETTINGS = dict.fromkeys(("LAB", "ROLE", "COMMAND", "SET", "TOLD", "RESTART", "REGION", "LOG_GROUP", "TOPIC",
@@ -85,18 +94,20 @@ def test_shellcheck_finds_nothing(last: str, tmp_path: Path) -> None:
 
 
 def run_head(folder: Path, role: str, then: str, *, stubs: Mapping[str, str] = MappingProxyType({}),
-             ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """What the script defines before it does anything, and `then`, in a folder of its own: the helper fails at all but
-    to tell, and no package is installed. Gives also what programs were asked."""
-    head = SCRIPT.partition("\nsaid \"boot")[0]
+             address: str = "", told: str = "") -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """What the script does before it says a word, and `then`, in a folder of its own: the helper fails at all but to
+    tell, and no package is installed. Gives also what programs were asked. `address` is the metadata service's."""
+    head = unpacked("boot.sh").partition("\nsaid \"boot")[0]
     assert "trap" in head
-    for name, text in {"opt/boot/bin/python": "[[ $2 == failed ]]", "bin/shutdown": "true", "bin/sleep": "true",
-                       "bin/dpkg": "false", "bin/apt-get": f"(($(wc -l <{folder}/asked) > 7))", **stubs}.items():
+    for name, text in {"opt/boot/bin/python": "false", "usr/bin/python3": "true", "bin/shutdown": "true",
+                       "bin/sleep": "true", "bin/dpkg": "false",
+                       "bin/apt-get": f"(($(wc -l <{folder}/asked) > 7))", **stubs}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f'#!/usr/bin/env bash\necho "{name}: $*" >>{folder}/asked\n{text}\n')
         (folder / name).chmod(0o755)
-    script = f"ROLE={role} LAB=tlab REGION=us-east-1\n{head}\n{then}\necho went on\n"
-    (folder / "script").write_text(re.sub(r"/(?=opt/boot|opt/aether|var/log)", f"{folder}/", script))
+    settings = f"ROLE={role} LAB=tlab REGION=us-east-1 TOPIC=topic LOG_GROUP=group TOLD={told}"
+    script = f"{settings}\n{head}\n{then}\necho went on\n".replace("http://169.254.169.254", address)
+    (folder / "script").write_text(re.sub(r"/(?=opt/boot|opt/aether|var/log|usr/bin/python3)", f"{folder}/", script))
     (folder / "asked").touch()
     (folder / "user-data").write_text(f". {folder}/script\n")
     ran = subprocess.run(["bash", str(folder / "user-data")], env={"PATH": f"{folder}/bin:/usr/bin:/bin"}, text=True,
@@ -104,35 +115,134 @@ def run_head(folder: Path, role: str, then: str, *, stubs: Mapping[str, str] = M
     return ran, (folder / "asked").read_text().splitlines()
 
 
-@pytest.mark.parametrize(("failing", "role", "told", "stands"), [
-    ("instance fetch bucket key /nowhere", "cpu", True, False),
-    ("instance fetch bucket key /nowhere", "orchestrator", True, True),
-    ("false", "cpu", True, False),
-    ("again instance fetch", "cpu", True, False),
-    ("CODE_BUCKET=b CODE_KEY=k; code", "cpu", True, False),
-    ("rm /opt/boot/bin/python; false", "cpu", False, True)])
+@pytest.mark.parametrize(("failing", "role", "stands"), [
+    ("instance fetch bucket key /nowhere", "cpu", False),
+    ("instance fetch bucket key /nowhere", "orchestrator", True),
+    ("false", "cpu", False),
+    ("again instance fetch", "cpu", False),
+    ("CODE_BUCKET=b CODE_KEY=k; code", "cpu", False),
+    ("rm /opt/boot/bin/python; false", "cpu", False)])
 def test_a_boot_that_fails_is_told_once_and_never_stands_in_silence(
-        tmp_path: Path, failing: str, role: str, told: bool, stands: bool) -> None:
+        tmp_path: Path, failing: str, role: str, stands: bool) -> None:
     ran, asked = run_head(tmp_path, role, failing + "  # here")
     assert ran.returncode != 0
     [line] = [n for n, text in enumerate((tmp_path / "script").read_text().splitlines(), 1) if text.endswith("# here")]
-    assert f"the boot failed in line {line}\n" in ran.stdout
+    assert f"the boot failed in line {line} of " in ran.stdout
     assert "went on" not in ran.stdout
-    assert sum(one.endswith(f"instance.py failed the boot of {role}") for one in asked) == told
+    assert sum(one.endswith(f"instance.py failed the boot of {role}") for one in asked) == 1
     assert asked.count("bin/shutdown: -h +30") == stands
 
 
-@pytest.mark.parametrize("away", ["bin/apt-get", "opt/boot/bin/pip"])
-def test_a_boot_from_an_image_is_told_of_though_what_the_image_lacks_cannot_be_had(tmp_path: Path, away: str) -> None:
-    """It has a python with boto3, and neither this boot's helper nor its topic."""
-    steps = SCRIPT[SCRIPT.index("\nif [[ $ROLE != orchestrator ]]"):SCRIPT.index("\nunit() {")]
-    stubs = {"opt/boot/bin/python": 'cat "$1"; echo "to $AETHER_TOPIC as $AETHER_ROLE"', away: "false"}
-    found = dict.fromkeys(("bin/systemctl", "bin/apt-get", "bin/python3", "opt/boot/bin/pip"), "true")
-    settings = "HELPER='the helper' FIRST=newer TOPIC=topic LOG_GROUP=g TOLD="
-    ran, asked = run_head(tmp_path, "cpu", f"{settings}\n{steps}", stubs={**found, **stubs})
-    assert sum(one.startswith(f"{away}:") for one in asked) >= 10
-    assert "the helper\nto topic as cpu\n" in ran.stdout
-    assert "nobody could be told" not in ran.stdout
+def test_one_that_nobody_could_be_told_of_does_not_stand_for_ever(tmp_path: Path) -> None:
+    ran, asked = run_head(tmp_path, "cpu", "false", stubs={"usr/bin/python3": "false"})
+    assert "nobody could be told" in ran.stdout
+    assert asked.count("bin/shutdown: -h +30") == 1
+
+
+class Cloud(ThreadingHTTPServer):
+    """Keeps what a service of AWS was asked, and answers as it is told, at last with 200."""
+
+    def __init__(self, *answers: int) -> None:
+        self.asked: list[tuple[dict[str, str], bytes]] = []
+        left = list(answers)
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                cloud.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(left.pop(0) if left else 200)
+                self.end_headers()
+                self.wfile.write(b"<Code>AuthorizationError</Code>")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Answers)
+        cloud, self.address = self, f"http://127.0.0.1:{self.server_address[1]}"
+
+    def forms(self) -> list[dict[str, str]]:
+        return [dict(parse_qsl(body.decode())) for _, body in self.asked]
+
+
+@contextmanager
+def cloud(*answers: int) -> Iterator[Cloud]:
+    with Cloud(*answers) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def machine() -> Iterator[FakeMetadata]:
+    """One whose role has keys."""
+    with metadata() as here:
+        here.told |= {"iam/security-credentials/": "tlab-cpu", "iam/security-credentials/tlab-cpu": json.dumps(KEYS)}
+        yield here
+
+
+KEYS = {"Code": "Success", "AccessKeyId": "AKIATEST", "SecretAccessKey": "very/secret+key", "Token": "to/ken=="}
+NOTHING_INSTALLED = {
+    "usr/bin/python3": f'exec {sys.executable} -I -S "$@"',  # with nobody's packages
+    "bin/python3": "true", "bin/systemctl": "true", "bin/systemd-run": "true",
+    "opt/boot/bin/pip": 'echo "no index"; false', "bin/apt-get": 'echo "no mirror"; false'}
+
+
+@pytest.mark.parametrize(("installed", "words"), [("false", "no mirror"), ("true", "no index")])
+def test_a_boot_that_never_came_to_our_packages_is_told_of_and_gives_its_place_back(
+        tmp_path: Path, installed: str, words: str) -> None:
+    with machine() as here, cloud() as asked_of:
+        ran, asked = run_head(tmp_path, "cpu", "again packages; own_python", address=here.address,
+                              told=f"AWS_ENDPOINT_URL={asked_of.address}",
+                              stubs={**NOTHING_INSTALLED, "bin/dpkg": installed})
+        assert ran.returncode != 0
+        [told] = asked_of.forms()
+        assert (told["Action"], told["TopicArn"]) == ("Publish", "topic")
+        assert told["Subject"] == f"Aether: the boot of cpu failed on {here.told['instance-id']}"
+        assert "given back in 10 minutes" in told["Message"]
+        assert words in told["Message"]
+        [later] = [one for one in asked if one.startswith("bin/systemd-run")]
+        assert later.endswith("/opt/boot/instance.py leave 600")
+        assert not [one for one in asked if one.startswith("bin/shutdown")]
+
+        environment = dict(line.split("=", 1) for line in (tmp_path / "opt/boot/environment").read_text().split())
+        subprocess.run([tmp_path / "usr/bin/python3", tmp_path / "opt/boot/instance.py", "leave", "0"],
+                       env={**environment, "PATH": "/usr/bin:/bin"}, check=True)
+        assert asked_of.forms()[1:] == [{
+            "Action": "TerminateInstanceInAutoScalingGroup", "Version": "2011-01-01",
+            "InstanceId": here.told["instance-id"], "ShouldDecrementDesiredCapacity": "true"}]
+
+
+def test_a_boot_that_the_topic_will_not_hear_of_gives_its_place_back_all_the_same(tmp_path: Path) -> None:
+    with machine() as here, cloud(403) as asked_of:
+        ran, asked = run_head(tmp_path, "cpu", "false", address=here.address, stubs=NOTHING_INSTALLED,
+                              told=f"AWS_ENDPOINT_URL={asked_of.address}")
+    assert len(asked_of.asked) == 1
+    assert "AuthorizationError" in ran.stdout
+    assert [one.endswith(" leave 600") for one in asked if one.startswith("bin/systemd-run")] == [True]
+    assert asked.count("bin/shutdown: -h +30") == 1, "should that fail too"
+
+
+def test_what_it_asks_is_signed_as_botocore_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what arrives is what was signed; trouble of the other side is waited out."""
+    paused: list[float] = []
+    monkeypatch.setattr(instance, "time", SimpleNamespace(sleep=paused.append))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with machine() as here, cloud(503, 500) as asked_of:
+        monkeypatch.setattr(instance, "METADATA", f"{here.address}/latest/")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", asked_of.address)
+        instance.ask("sns", "Publish", TopicArn="arn:aws:sns:us-east-1:1:tlab", Message="a line\n& ünother = 100 %")
+    assert (len(asked_of.asked), paused) == (3, [instance.PAUSE_S] * 2)
+    headers, body = asked_of.asked[-1]
+    assert dict(parse_qsl(body.decode()))["Message"] == "a line\n& ünother = 100 %"
+    signer = SigV4Auth(Credentials(KEYS["AccessKeyId"], KEYS["SecretAccessKey"], KEYS["Token"]), "sns", "us-east-1")
+    theirs = AWSRequest("POST", f"{asked_of.address}/", {"Content-Type": headers["content-type"]}, body)
+    signer.add_auth(theirs)
+    ours = {at: instance.signed(body, headers["host"], "sns", "us-east-1", KEYS, at)
+            for at in (headers["x-amz-date"], theirs.headers["X-Amz-Date"])}
+    assert ours[theirs.headers["X-Amz-Date"]]["authorization"] == theirs.headers["Authorization"]
+    assert ours[headers["x-amz-date"]].items() <= headers.items()
 
 
 def test_a_boot_outlasts_mirrors_and_locks_that_are_away_for_minutes(tmp_path: Path) -> None:

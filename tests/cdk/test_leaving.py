@@ -3,6 +3,8 @@ person keeps it. Groups are moto's; systemd is a note of what it was asked."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,10 +62,11 @@ def scene(machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     topic = machines.client("sns").create_topic(Name="tlab")["TopicArn"]
     for name, value in {"AETHER_ROLE": "cpu", "AETHER_LAB": "tlab", "AETHER_TOPIC": topic,
                         "AWS_ENDPOINT_URL": machines.endpoint.url, "AWS_DEFAULT_REGION": machines.endpoint.region,
-                        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
                         "PATH": f"{tmp_path}:/usr/bin:/bin"}.items():
         monkeypatch.setenv(name, value)
     with metadata(member) as here:
+        here.told |= {"iam/security-credentials/": "tlab-cpu", "iam/security-credentials/tlab-cpu": json.dumps(
+            {"AccessKeyId": "test", "SecretAccessKey": "test", "Token": "test"})}
         monkeypatch.setattr(instance, "METADATA", f"{here.address}/latest/")
         found = Scene(machines, here, tmp_path)
         monkeypatch.setattr(instance, "time", SimpleNamespace(monotonic=lambda: found.now, sleep=found.sleep,
@@ -112,10 +115,20 @@ def test_one_that_crashed_too_often_is_told_of_and_stays_for_a_look(
         scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_RESULT", "exit-code")
     monkeypatch.setattr(instance.tell_crash, "__defaults__", (scene.folder / "LOGS",))
+    monkeypatch.setattr(instance.failed, "__defaults__", ("", scene.folder / "LOGS"))
+    queue = scene.machines.client("sqs").create_queue(QueueName="mail")["QueueUrl"]
+    scene.machines.client("sns").subscribe(TopicArn=os.environ["AETHER_TOPIC"], Protocol="sqs", Endpoint=(
+        scene.machines.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        ["Attributes"]["QueueArn"]))
+    (scene.folder / "LOGS" / "cpu.log").write_text("its ünwords & all\n")
     for _ in range(instance.TRIES - 1):
         instance.ended()
     assert not [line for line in scene.asked_systemd() if line.startswith("systemd-run")]
     instance.ended()
+    [mail] = scene.machines.client("sqs").receive_message(QueueUrl=queue)["Messages"]
+    told = json.loads(mail["Body"])
+    assert told["Subject"] == f"Aether: the worker cpu failed on {scene.here.told['instance-id']}"
+    assert "its ünwords & all\n" in told["Message"] + "\n"
     assert scene.asked_systemd()[-1].endswith(" leave 600")
     assert scene.stayed_minutes("600") == pytest.approx(10, abs=0.1)
     assert scene.machines.running() == []
