@@ -62,6 +62,24 @@ systemctl daemon-reload
 systemctl enable --now aether-logs
 said "logs go to $LOG_GROUP"
 
+# CUDA has its nodes made when it is first asked, by a helper with root's rights, which it has not in a box. So they stand
+# before there is one, and after each restart.
+if [[ $ROLE == gpu ]]; then
+    cat >/opt/boot/devices <<'END'
+#!/bin/sh -e
+nvidia-smi -L
+nvidia-modprobe -u -c 0 || modprobe nvidia-uvm
+ls -l /dev/nvidia0 /dev/nvidia-uvm
+END
+    chmod +x /opt/boot/devices
+    mkdir -p /etc/systemd/system/aether-gpu.service.d
+    unit aether-gpu.service.d/devices.conf <<'END'
+[Service]
+ExecStartPre=+/opt/boot/devices
+END
+    /opt/boot/devices
+fi
+
 confine
 code
 said "the code is here"
@@ -72,6 +90,28 @@ said "the requirements are installed"
 useradd --create-home --shell /usr/sbin/nologin aether
 said "sandbox: $(cd / && runuser -u aether -- /opt/aether/.venv/bin/python -c \
     'from gpu_workers.sandbox.canary import sandbox_here as s; print(s().by if s().works else "NOT SANDBOXED: " + s().why)' || echo "NOT TRIED")"
+if [[ $ROLE == gpu ]]; then
+    cat >/opt/boot/in_a_box.py <<'END'
+from subprocess import PIPE
+
+from gpu_workers.sandbox.box import Box
+from gpu_workers.sandbox.devices import probe
+from gpu_workers.sandbox.limits import Limits
+from gpu_workers.sandbox.plan import Plan
+from gpu_workers.sandbox.runtime import interpreter, packages, python
+
+use = "import torch; torch.ones(1, device='cuda').cpu(); print('works:', torch.cuda.get_device_name())"
+devices = probe()
+box = Box(Plan(command=interpreter(use), binds=(*python(), *packages()), devices=devices,
+               limits=Limits(private_memory=not devices.nodes)), stdout=PIPE, stderr=PIPE)
+box.release()
+output, trouble = box.process.communicate()
+said = (output or trouble).decode(errors="replace").strip().splitlines() or ["nothing"]
+print(said[-1], *devices.nodes)
+END
+    said "gpu in a box: $(cd / && timeout 300 runuser -u aether -- /opt/aether/.venv/bin/python /opt/boot/in_a_box.py ||
+        echo "NOT TRIED")"
+fi
 
 unit "aether-$ROLE.service" <<END
 [Unit]

@@ -21,6 +21,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from cdk.boot import HERE, USER_DATA_BYTES, first_lock, instance, unpacked, user_data
+from support.boxes import need_sandbox
 from support.metadata import FakeMetadata, metadata
 from support.servers import unavailable
 
@@ -28,6 +29,8 @@ SETTINGS = dict.fromkeys(("LAB", "ROLE", "COMMAND", "SET", "TOLD", "RESTART", "R
                           "CODE_BUCKET", "CODE_KEY"), "x" * 60)
 
 SCRIPT = "\n".join((HERE / name).read_text() for name in ("install.sh", "boot.sh"))
+PATHS = r"/(?=opt/boot|opt/aether|var/log|usr/bin/python3|dev/nv|etc/sys)"
+DEVICES = SCRIPT[SCRIPT.index("\n# CUDA has its nodes made"):SCRIPT.index("\nconfine\n")]
 
 
 def test_a_shell_takes_it_and_ec2_has_room_for_it(tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ def run_head(folder: Path, role: str, then: str, *, stubs: Mapping[str, str] = M
         (folder / name).chmod(0o755)
     settings = f"ROLE={role} LAB=tlab REGION=us-east-1 TOPIC=topic LOG_GROUP=group TOLD={told}"
     script = f"{settings}\n{head}\n{then}\necho went on\n".replace("http://169.254.169.254", address)
-    (folder / "script").write_text(re.sub(r"/(?=opt/boot|opt/aether|var/log|usr/bin/python3)", f"{folder}/", script))
+    (folder / "script").write_text(re.sub(PATHS, f"{folder}/", script))
     (folder / "asked").touch()
     (folder / "user-data").write_text(f". {folder}/script\n")
     ran = subprocess.run(["bash", str(folder / "user-data")], env={"PATH": f"{folder}/bin:/usr/bin:/bin"}, text=True,
@@ -266,6 +269,58 @@ def test_no_store_and_no_index_that_is_away_for_a_minute_ends_a_boot(tmp_path: P
     assert len(tries) == 3
     if "sync" in away:
         assert tries[-1].endswith(": learned cuda")
+
+
+@pytest.mark.parametrize(("makes", "missing"), [
+    ({"nvidia-smi": "nvidia0", "nvidia-modprobe": "nvidia-uvm"}, ""),
+    ({"nvidia-smi": "nvidia0", "modprobe": "nvidia-uvm"}, ""),
+    ({"nvidia-smi": "nvidia0", "nvidia-modprobe": ""}, "nvidia-uvm"),
+    ({"nvidia-smi": "", "nvidia-modprobe": "nvidia-uvm"}, "nvidia0"),
+    ({}, "nvidia")])
+def test_the_nodes_of_a_gpu_stand_before_any_box_or_the_boot_fails(
+        tmp_path: Path, makes: dict[str, str], missing: str) -> None:
+    """What has no node to make is a program that fails."""
+    dev = tmp_path / "dev"
+    dev.mkdir()
+    stubs = {f"bin/{name}": f"touch {dev}/{makes[name] or 'null'}" if name in makes else "false"
+             for name in ("nvidia-smi", "nvidia-modprobe", "modprobe")}
+    steps = SCRIPT[SCRIPT.index("\nunit() {"):SCRIPT.index("\nunit aether-logs")] + DEVICES
+    ran, asked = run_head(tmp_path, "gpu", steps, stubs=stubs)
+    assert (ran.returncode == 0) == ("went on" in ran.stdout) == (not missing)
+    assert asked.count("bin/nvidia-smi: -L") == 1
+    if missing:
+        assert sum(one.endswith("failed the boot of gpu") for one in asked) == 1
+        return
+    assert "bin/nvidia-modprobe: -u -c 0" in asked
+    assert f"{dev}/nvidia-uvm\n" in ran.stdout
+    again = (tmp_path / "etc/systemd/system/aether-gpu.service.d/devices.conf").read_text()
+    (dev / "nvidia-uvm").unlink()
+    subprocess.run([again.partition("ExecStartPre=+")[2].strip()], env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+                   check=True, capture_output=True)
+    assert (dev / "nvidia-uvm").exists(), "after a restart too"
+
+
+def test_a_machine_without_a_gpu_is_asked_for_none(tmp_path: Path) -> None:
+    stubs = dict.fromkeys(("bin/nvidia-smi", "bin/nvidia-modprobe", "bin/modprobe"), "false")
+    ran, asked = run_head(tmp_path, "cpu", DEVICES, stubs=stubs)
+    assert (ran.returncode, asked) == (0, [])
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(("nodes", "told"), [
+    ((), r"gpu in a box: (RuntimeError: .*NVIDIA|AssertionError: .*CUDA|ModuleNotFoundError: .*'torch')"),
+    (("/dev/no-such",), r"bwrap: .*/dev/no-such: No such file(?s:.*)gpu in a box: NOT TRIED\n")])
+def test_the_boot_log_tells_what_a_box_finds_of_the_gpu(tmp_path: Path, nodes: tuple[str, ...], told: str) -> None:
+    """Here it finds none; and what the machine has is bound."""
+    if next(Path("/dev").glob("nvidia*"), None):
+        pytest.skip("this machine has one")
+    need_sandbox()
+    steps = SCRIPT[SCRIPT.index("\nif [[ $ROLE == gpu ]]; then\n    cat >/opt/boot/in_a_box"):
+                   SCRIPT.index('\nunit "aether-$ROLE')]
+    ran, _ = run_head(tmp_path, "gpu", steps.replace("probe()", f"type(probe())(nodes={nodes})"),
+                      stubs={"bin/runuser": f'exec {sys.executable} "${{@: -1}}"'})
+    assert re.search(told, ran.stdout)
+    assert "went on" in ran.stdout
 
 
 def test_a_restart_of_the_logs_goes_on_where_they_were(tmp_path: Path) -> None:
