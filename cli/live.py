@@ -17,6 +17,7 @@ from rich.text import Text
 from cli.output import clean, moment, number, seconds
 from cli.watch import Best, EndedLine, GoalLine, MoneyLine, Status
 from cli.words import PARTIAL, refuted
+from lab.clipset import NO_FOOTAGE
 from lab.money import usd
 from lab.words import count
 
@@ -153,6 +154,8 @@ def _running(status: Status) -> list[RenderableType]:
 
 
 def _idle(status: Status, waiting: int) -> str:
+    if status.waits_for:
+        return f"nothing; {NO_FOOTAGE}"
     if not waiting or status.paused or status.held:
         return "nothing at this moment"
     if status.daemon.state == "absent":

@@ -14,9 +14,11 @@ from typing import Literal
 import msgspec
 
 from cli.words import configuration, label, share_done, verdict
+from lab import clipset
 from lab.backend import Backend
 from lab.clock import month_key
 from lab.control import DaemonLease
+from lab.errors import AetherError
 from lab.experiment import Experiment
 from lab.judging.champion import standing
 from lab.judging.goals import GoalVerdict, judge
@@ -87,6 +89,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     lab: str
     backend: str
     daemon: DaemonLine
+    waits_for: str  # what keeps a daemon from coming: "footage", or nothing
     held: str  # why the budget guard lets nothing new begin; empty where it does
     paused: bool
     stopping: str
@@ -124,10 +127,11 @@ class Watch:
         return [id for id in self.view.ended if id not in before]
 
     def status(self, now: float) -> Status:
-        view, control = self.view, self.view.control
+        view, control, daemon = self.view, self.view.control, daemon_line(self.ledger.office.lease())
         ahead, believed = leader(view), champion(view)
         return Status(
-            lab=self.settings.lab.name, backend=self.backend.address, daemon=daemon_line(self.ledger.office.lease()),
+            lab=self.settings.lab.name, backend=self.backend.address, daemon=daemon,
+            waits_for="footage" if daemon.state == "absent" and self._no_footage() else "",
             held=control.held, paused=control.paused, stopping=control.stop,
             override_until=control.override_until if control.override_until > now else 0.0,
             settings=control.settings, change=view.change,
@@ -174,6 +178,13 @@ class Watch:
         self.goals = goals_of(self.settings, self.track)
         self.view = View(self.track, self.goals, explored_clips(self.ledger))
         self.view.load(self.ledger)
+
+    def _no_footage(self) -> bool:
+        """Where the clips cannot be read, `aether doctor` says why."""
+        try:
+            return not clipset.scored(clipset.load(self.backend.store))
+        except AetherError:
+            return False
 
     def _states(self) -> dict[str, int]:
         states = dict.fromkeys(("proposed", "queued", "running"), 0)

@@ -87,8 +87,9 @@ class Accounts:
 
     def book_at_rest(self, key: str, amount: Microusd, budgets: tuple[str, ...], *, used_s: float, epoch: int,
                      op_id: str) -> Entry:
-        """What the house cost since the daemon of that epoch left. It arises whether or not it is free, so nobody
-        reserved it, and it is booked also where that passes a cap. Raises Stale where a daemon has come since."""
+        """What the house cost since the daemon of that epoch left, or before the first one, for epoch 0. It arises
+        whether or not it is free, so nobody reserved it, and it is booked also where that passes a cap. Raises Stale
+        where a daemon has come since."""
         def decide(t: Transaction) -> Entry:
             guards.check_at_rest(t.read(*DAEMON, DaemonLease), epoch)
             guards.check_new_reservation(t.read("reservation", key, Reservation) is not None, key)

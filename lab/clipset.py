@@ -16,6 +16,7 @@ from lab.experiment import Clip, Dataset
 from lab.objects import read_as
 
 POINTER = "clips"
+NO_FOOTAGE = "this lab has no clip to score on; add one with `aether clips add FILE --role score`"
 TRIES = 20  # lost races in a row
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")  # it becomes a file's name
 _FOREIGN = re.compile(r"[^A-Za-z0-9_.+-]+")
@@ -42,6 +43,11 @@ def change(store: Store, edit: Edit) -> Dataset:
         except Conflict:
             continue
     raise Unavailable(f"the clips were changed by others {TRIES} times in a row; try again")
+
+
+def scored(clips: Dataset) -> tuple[Clip, ...]:
+    """Those that experiments are judged on: without any, no run can begin."""
+    return tuple(clip for clip in clips.clips if clip.role == "score")
 
 
 def with_clip(clips: Dataset, clip: Clip) -> Dataset:

@@ -55,8 +55,9 @@ def check_epoch(lease: DaemonLease | None, epoch: int) -> None:
 
 
 def check_at_rest(lease: DaemonLease | None, epoch: int) -> None:
-    """The daemon of that epoch has left with its run, and none has come since: it would pay for the same time."""
-    if lease is None or lease.carried or lease.epoch != epoch:
+    """The daemon of that epoch has left with its run, or for epoch 0 there was none, and none has come since: it would
+    pay for the same time."""
+    if (lease is not None and lease.carried) or (lease.epoch if lease is not None else 0) != epoch:
         raise Stale(f"the lab does not rest after epoch {epoch}; another daemon has come")
 
 

@@ -42,12 +42,13 @@ class Gauges:
         self._outcomes(daemon.view)
         self._leader(daemon.view)
 
-    def rest(self) -> None:
-        """Nobody runs the lab, and nobody is to: what waits for a person's word is as alive as a daemon."""
+    def wait(self, stage: str) -> None:
+        """Nobody runs the lab, and nobody is to: what waits for a person's word, or for footage, is as alive as a
+        daemon."""
         now = self._clock.monotonic()
         if now >= self._next:
             self._next = now + EVERY_S
-            self._telemetry.tell({"DaemonHeartbeat": 1}, stage="rest", messages=self._messages())
+            self._telemetry.tell({"DaemonHeartbeat": 1}, stage=stage, messages=self._messages())
 
     def _alive(self, daemon: Daemon, now: float) -> None:
         view = daemon.view

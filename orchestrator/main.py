@@ -21,8 +21,9 @@ from typing import IO
 
 import structlog
 
+from lab import clipset
 from lab.aws.telemetry import telemetry_from
-from lab.backend import Backend, open_backend
+from lab.backend import Backend, Store, open_backend
 from lab.canonical import canonical_json
 from lab.clock import SystemClock
 from lab.errors import Damaged, LabHeld, Unavailable
@@ -45,7 +46,7 @@ from orchestrator.upkeep import Upkeep
 log = structlog.get_logger("orchestrator")
 JOURNAL = "journal.jsonl"
 TICK_S, TICK_FOR_MONEY_S = 0.2, 1.0  # between two rounds: of one machine, and where each look is paid for
-REST_S = 5.0  # between two looks for a person's next word, each one small read
+REST_S = 5.0  # between two looks for a person's next word, or for footage, each one or two small reads
 STUDY = "study-seed"  # the store's pointer to where this lab's designers start
 
 
@@ -69,10 +70,12 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
           standing: bool = False, fleets: Mapping[str, int] = NO_FLEETS) -> str:
     """Run the lab until it is done; gives why it ended. SIGTERM and SIGINT end the run (a second one leaves at once).
     There is work for each machine of the `fleets`, or for as many workers as the settings say if those are more. Where
-    it is `standing`, it rests then until a person asks for more, or a new month begins, and goes on; SIGTERM then takes
-    this process alone, whose machine is replaced or restarted, and leaves the run to the next.
+    it is `standing`, it rests then until a person asks for more, or a new month begins, and goes on, and waits for
+    footage where there is none; SIGTERM then takes this process alone, whose machine is replaced or restarted, and
+    leaves the run to the next.
 
-    Raises LabHeld where another daemon holds it, and whatever opening the backend raises.
+    Raises LabHeld where another daemon holds it, NotFound where there is no footage and it does not stay, and whatever
+    opening the backend raises.
     """
     clock, probe, track = SystemClock(), from_environment(os.environ), load_track(settings.lab.track)
     require_metrics(settings, track)
@@ -83,8 +86,8 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
         while True:
             gauges = Gauges(telemetry, backend, clock) if telemetry is not None else None
             upkeep = Upkeep(backend.ledger, clock, market, tab) if market is not None else None
-            if standing and not _rested(Rest(backend.ledger), upkeep, signals, gauges):
-                return "told to go while it rested"
+            if standing and not _waited(Rest(backend.ledger), backend.store, upkeep, signals, gauges):
+                return "told to go while nobody ran the lab"
             daemon = Daemon(_config(backend, seed, wait, proof, fleets), settings, Surroundings(
                 backend=backend, track=track, proposer=ProposerProcess(),
                 reporter=ReporterProcess(address), clips=clip_sets(backend.store), clock=clock, parse=parse,
@@ -121,24 +124,28 @@ def _lived(daemon: Daemon, signals: list[int], gauges: Gauges | None, *, hands_o
     return told
 
 
-def _rested(rest: Rest, upkeep: Upkeep | None, signals: list[int], gauges: Gauges | None) -> bool:
-    """Waits for as long as the lab rests; false where a signal says to go meanwhile."""
-    said = False
+def _waited(rest: Rest, store: Store, upkeep: Upkeep | None, signals: list[int], gauges: Gauges | None) -> bool:
+    """Waits for as long as the lab rests or has no footage; false where a signal says to go meanwhile."""
+    said, stage = "", "rest"
     while not signals:
         try:
-            if not rest.lasts(time.time()):
+            if rest.lasts(time.time()):
+                stage, why = "rest", "the lab rests until a person's next word, or the next month"
+            elif not clipset.scored(clipset.load(store)):
+                stage, why = "waits for footage", clipset.NO_FOOTAGE
+            else:
                 if upkeep is not None:
                     upkeep.end()
                 return True
             if upkeep is not None and rest.left is not None:
                 upkeep.look(rest.left)
-            if not said:
-                log.info("the lab rests until a person's next word, or the next month")
-            said = True
+            if why != said:
+                log.info(why)
+            said = why
         except Unavailable as error:
             log.warning("backend unavailable", error=str(error))
         if gauges is not None:
-            gauges.rest()
+            gauges.wait(stage)
         time.sleep(REST_S)
     return False
 

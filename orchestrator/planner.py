@@ -254,12 +254,12 @@ def clip_sets(store: Store) -> ClipSets:
 
     Raises NotFound, with the fix, where there is nothing to score on.
     """
-    clips = clipset.load(store).clips
-    train = tuple(clip for clip in clips if clip.role == "train")
-    score = tuple(clip for clip in clips if clip.role == "score")
+    clips = clipset.load(store)
+    train = tuple(clip for clip in clips.clips if clip.role == "train")
+    score = clipset.scored(clips)
     if not score:
-        raise NotFound("this lab has no clip to score on; add one with `aether clips add FILE --role score`")
-    confirm = tuple(replace(clip, role="score") for clip in clips if clip.role == "confirm") or score
+        raise NotFound(clipset.NO_FOOTAGE)
+    confirm = tuple(replace(clip, role="score") for clip in clips.clips if clip.role == "confirm") or score
     return ClipSets(_stored(store, train + score), _stored(store, train + confirm))
 
 

@@ -27,32 +27,37 @@ PAGE = 20
 
 
 class Left(NamedTuple):
-    """A daemon that left by itself: which, and when (wall clock)."""
+    """Since when (wall clock) nobody runs the lab: since the daemon of that epoch left it with its run, or for epoch 0,
+    where none has come, since its first change."""
 
     epoch: int
     at: float
 
 
 class Rest:
-    """Follows the changes with one small read a look. `left`: after whom it rests, as last found."""
+    """Follows the changes with one small read a look. `left`: since when nobody runs the lab, as last found, whether or
+    not it rests; None where a run is to go on, or nothing has been written."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._seen = -1
+        self._rests = False
         self.left: Left | None = None
 
     def lasts(self, now: float) -> bool:
         """Whether the lab rests at `now` (wall clock): a new month has a budget of its own, and ends it."""
         last = self._ledger.last_change()
         if last != self._seen:
-            self._seen, self.left = last, self._left()
-        return self.left is not None and month_key(self.left.at) == month_key(now)
+            self._seen, (self.left, self._rests) = last, self._look()
+        return self._rests and self.left is not None and month_key(self.left.at) == month_key(now)
 
-    def _left(self) -> Left | None:
-        """The last daemon, if it left by itself and no person has asked for more since its run began to end."""
+    def _look(self) -> tuple[Left | None, bool]:
+        """What `left` is, and whether no person has asked for more since the run began to end."""
         lease = self._ledger.office.lease()
-        if lease is None or lease.carried or self._told_to_go(lease.epoch):
-            return None
+        if lease is None:
+            return next((Left(0, first.at) for first in self._ledger.changes(0, 1)), None), False
+        if lease.carried:
+            return None, False
         left, since = None, list[Change]()
         for change in self._newest():
             if left is None and change.action == "leave_lease":
@@ -60,7 +65,9 @@ class Rest:
             if left is not None and change.n <= (lease.ending or left.n):
                 break
             since.append(change)
-        return Left(lease.epoch, left.at) if left is not None and not self._asked(since) else None
+        if left is None:
+            return None, False
+        return Left(lease.epoch, left.at), not (self._told_to_go(lease.epoch) or self._asked(since))
 
     def _asked(self, since: list[Change]) -> bool:
         """Whether the changes, the newest first, ask for a run. A later stop takes back what did, and no run would get

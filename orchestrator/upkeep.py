@@ -1,7 +1,8 @@
-"""What the house costs while the lab rests on an account: orchestrator, disks, addresses, what is stored, what is kept.
+"""What the house costs while nobody runs a lab on an account, since it rests or has no footage: orchestrator, disks,
+addresses, what is stored, what is kept.
 
 It arises whatever the budget says, so nobody reserves it: each hour since the last daemon left is booked when it is
-over, and the part of the last one when the rest ends. An hour is known by that daemon and by its number, so two
+over, and the part of the last one when the wait ends. An hour is known by that daemon and by its number, so two
 processes, or one that was started afresh, book it once; one at whose end no process lived is not booked.
 """
 
@@ -26,7 +27,7 @@ log = structlog.get_logger("upkeep")
 
 @dataclass
 class Hour:
-    """The n-th of the rest after `left`, and when it began on our monotonic clock."""
+    """The n-th after `left`, and when it began on our monotonic clock."""
 
     left: Left
     n: int
@@ -35,7 +36,7 @@ class Hour:
 
 
 class Upkeep:
-    """See the module. `look` every few seconds of a rest, `end` when it is over; both raise Unavailable."""
+    """See the module. `look` every few seconds, `end` when a daemon is to begin; both raise Unavailable."""
 
     def __init__(self, ledger: Ledger, clock: Clock, market: Market, tab: Tab) -> None:
         self._ledger, self._clock, self._market, self._tab = ledger, clock, market, tab
@@ -61,9 +62,10 @@ class Upkeep:
             self._hour = None
 
     def _book(self, hour: Hour, until: float) -> None:
-        """To the month in which the rest began: it ends with that."""
-        key, month, accounts = f"rest.{hour.left.epoch}.{hour.n}", month_key(hour.left.at), self._ledger.accounts
-        if accounts.balance(month) is None:  # the daemon left in the first moments of it
+        """To the month in which the hour began."""
+        key, accounts = f"rest.{hour.left.epoch}.{hour.n}", self._ledger.accounts
+        month = month_key(hour.left.at + (hour.n - 1) * HOUR_S)
+        if accounts.balance(month) is None:  # no daemon has lived in it yet
             cap = settings_in_force(self._ledger).budget.monthly_usd
             accounts.set_cap(month, to_micro(cap), op_id=open_op(month))
         try:

@@ -161,11 +161,12 @@ def test_the_months_spending_is_told_in_dollars(house: House) -> None:
     assert spent == sum(budget.spent for budget in house.daemon.view.budgets.values()) / 1e6 > 0
 
 
-def test_a_lab_that_rests_is_alive_once_a_minute(house: House) -> None:
+def test_a_lab_that_waits_for_a_person_is_alive_once_a_minute(house: House) -> None:
     heard = Heard()
     gauges = Gauges(heard, house.backend, house.clock)
     for _ in range(12):
-        gauges.rest()
+        gauges.wait("waits for footage")
         house.clock.now += EVERY_S / 6
     assert heard.last("DaemonHeartbeat") == [(1, {}), (1, {})]
     assert heard.lines[0][2]["messages"]["cpu"] is not None
+    assert heard.lines[0][2]["stage"] == "waits for footage"

@@ -10,10 +10,11 @@ from lab.errors import Unavailable
 from lab.market import Rented
 from lab.money import Budget, Entry
 from lab.settings import parse
-from orchestrator.main import _rested
+from orchestrator.main import _waited
 from orchestrator.meter import Tab
 from orchestrator.rest import Rest
 from orchestrator.upkeep import Upkeep
+from support.clips import add_clip
 from support.house import House
 from support.market import FIXED, Listed
 
@@ -182,7 +183,8 @@ def test_the_part_of_an_hour_is_booked_before_another_daemon_begins_however_ofte
             raise Unavailable("away")
         return balance(house.backend.ledger.accounts, id)
     house.backend.ledger.office.set_control(paused=False, op_id="resume")
+    add_clip(house.backend.store)
     with monkeypatch.context() as patched:
         patched.setattr(type(house.backend.ledger.accounts), "balance", away)
-        assert _rested(Rest(house.backend.ledger), one, [], None)
+        assert _waited(Rest(house.backend.ledger), house.backend.store, one, [], None)
     assert booked(house)["rest.1.1"].used_s == pytest.approx(1800, abs=30)

@@ -3,6 +3,7 @@ go in the middle of a run, it takes nothing with it."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -54,6 +55,29 @@ def test_a_daemon_that_stays_rests_after_its_run_and_begins_another_at_a_persons
         until(lambda: keys() == ["end-1", "end-2"] and rests(), "another run and its end")
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(60.0) == 0
+
+
+def test_a_daemon_that_stays_waits_for_footage_and_any_other_ends_with_the_one_line_that_says_how_to_add_it(
+        tmp_path: Path) -> None:
+    write_laboratory(tmp_path)
+    assert command(tmp_path, "settings", "push").returncode == 0
+    fix = "no clip to score on; add one with `aether clips add FILE --role score`"
+    other = command(tmp_path, "orchestrate")
+    assert (other.returncode, other.stderr.count("\n"), fix in other.stderr) == (2, 1, True)
+    assert fix in command(tmp_path, "status").stdout
+    assert json.loads(command(tmp_path, "status", "--json").stdout)["waits_for"] == "footage"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with started(tmp_path, "orchestrate", "--standing") as daemon:
+            assert daemon.stderr is not None
+            assert fix in daemon.stderr.readline()
+            daemon.send_signal(number)
+            assert daemon.wait(60.0) == 0
+    with started(tmp_path, "orchestrate", "--standing") as daemon:
+        assert daemon.stderr is not None
+        assert fix in daemon.stderr.readline()
+        assert command(tmp_path, "clips", "add", "held_out.csv").returncode == 0
+        until(open_backend(f"local:{tmp_path / 'lab'}").ledger.office.lease, "the first run")
+    assert fix not in command(tmp_path, "status").stdout
 
 
 def halted_at_work(lab: Backend, worker: subprocess.Popen[str]) -> tuple[str, list[psutil.Process]]:
