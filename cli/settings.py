@@ -59,7 +59,9 @@ def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
     """Put the file in force as a new revision. A daemon that runs takes it up in its next round."""
     text = _required(file)
     after = parse(text, str(file))
-    require_metrics(after, load_track(after.lab.track))
+    track = load_track(after.lab.track)
+    require_metrics(after, track)
+    families.require_known(track, after)
     lab = open_lab(backend, create=True)
     if lab.rented:
         families.require_fleets(after)

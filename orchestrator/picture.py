@@ -88,6 +88,8 @@ class Picture:
             if pushed is not None:
                 settings = self._around.parse(pushed.text)
                 require_metrics(settings, self._around.track)
+                for name in settings.designers.families or ():
+                    self._around.track.family(name)
                 self.settings = settings
                 log.info("settings", revision=revision)
         except (SettingsError, NotFound) as error:

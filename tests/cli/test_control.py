@@ -137,6 +137,9 @@ def test_settings_that_are_wrong_are_refused_and_nothing_is_pushed(lab: Path, sa
     before = here().ledger.office.control().settings
     (lab / "aether.toml").write_text("[limits]\nminutes = -3\n")
     assert "aether.toml:2" in said("settings", "push", code=2)
+    for named in ('families = ["cubic"]', "pinned = { cubic = { degree = 3 } }"):
+        (lab / "aether.toml").write_text(f'[lab]\ntrack = "curve"\n[designers]\n{named}\n')
+        assert "has no family 'cubic'" in said("settings", "push", code=2)
     assert here().ledger.office.control().settings == before
     assert "`aether init` writes one" in said("settings", "push", "gone.toml", code=2)
 
