@@ -14,7 +14,8 @@ from typing import Any
 from lab.aws.names import require_prefix
 from lab.errors import UserError
 from lab.experiment import JOB_CLASSES
-from lab.settings import SETTINGS_FILE, parse
+from lab.settings import SETTINGS_FILE, parse, require_known
+from lab.track import load_track
 
 MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")  # also what a shell and systemd read without quotes
@@ -80,7 +81,8 @@ def lab_settings(settings: Settings, here: Path = Path()) -> str:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"settings={file} cannot be read: {error}") from error
-    parse(text, str(file))
+    parsed = parse(text, str(file))
+    require_known(parsed, load_track(parsed.lab.track))
     return text
 
 

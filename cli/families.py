@@ -45,12 +45,6 @@ def require(track: Track, settings: Settings) -> None:
             raise UserError(f"designers.families names {name}, which needs {lacks}: not installed; {FIX}")
 
 
-def require_known(track: Track, settings: Settings) -> None:
-    """Raises NotFound where the settings name a family that the track has not: no daemon could begin with them."""
-    for name in (*(settings.designers.families or ()), *(settings.designers.pinned or {})):
-        track.family(name)
-
-
 def require_fleets(settings: Settings) -> None:
     """The same of a lab on an account, whose machines are other ones."""
     if settings.training.job_class == "cpu":

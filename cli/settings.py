@@ -18,7 +18,7 @@ from lab.clock import month_key
 from lab.control import SettingsRevision
 from lab.errors import NotFound, UserError
 from lab.money import to_micro, usd
-from lab.settings import SETTINGS_FILE, Settings, changes, parse, require_metrics
+from lab.settings import SETTINGS_FILE, Settings, changes, parse, require_known
 from lab.track import load_track
 
 CAP = "budget.monthly_usd"
@@ -59,9 +59,7 @@ def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
     """Put the file in force as a new revision. A daemon that runs takes it up in its next round."""
     text = _required(file)
     after = parse(text, str(file))
-    track = load_track(after.lab.track)
-    require_metrics(after, track)
-    families.require_known(track, after)
+    require_known(after, load_track(after.lab.track))
     lab = open_lab(backend, create=True)
     if lab.rented:
         families.require_fleets(after)

@@ -191,10 +191,13 @@ def goals_of(settings: Settings, track: Track) -> tuple[Goal, ...]:
     return tuple(Goal(**msgspec.structs.asdict(goal)) for goal in settings.goals)
 
 
-def require_metrics(settings: Settings, track: Track) -> None:
-    """Raises NotFound for a goal on a metric that the track has not: it would stay unknown for ever."""
+def require_known(settings: Settings, track: Track) -> None:
+    """Raises NotFound for a metric or a family that the track has not: the goal would stay unknown for ever, and no
+    daemon could begin."""
     for goal in settings.goals or ():
         track.metric(goal.metric)
+    for name in (*(settings.designers.families or ()), *(settings.designers.pinned or {})):
+        track.family(name)
 
 
 def changes(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:

@@ -31,7 +31,7 @@ from lab.files import SystemFiles
 from lab.local.journal import Journal, newest
 from lab.market import open_market
 from lab.probe import Probe, from_environment, probed, told
-from lab.settings import Settings, parse, require_metrics
+from lab.settings import Settings, parse, require_known
 from lab.track import load_track
 from orchestrator.daemon import Daemon
 from orchestrator.gauges import Gauges
@@ -78,7 +78,7 @@ def serve(address: str, settings: Settings, *, seed: int | None = None, wait: bo
     opening the backend raises.
     """
     clock, probe, track = SystemClock(), from_environment(os.environ), load_track(settings.lab.track)
-    require_metrics(settings, track)
+    require_known(settings, track)
     backend = probed(open_backend(address), probe, clock)
     with _only_one_here(backend) as proof:
         market, tab = open_market(backend), Tab()

@@ -12,7 +12,7 @@ from lab.control import Change
 from lab.errors import NotFound, SettingsError
 from lab.experiment import Experiment
 from lab.ledger import Ledger
-from lab.settings import Settings, goals_of, require_metrics
+from lab.settings import Settings, goals_of, require_known
 from lab.track import Goal
 from orchestrator.given import Surroundings
 from orchestrator.view import ENDED, View
@@ -87,9 +87,7 @@ class Picture:
         try:
             if pushed is not None:
                 settings = self._around.parse(pushed.text)
-                require_metrics(settings, self._around.track)
-                for name in settings.designers.families or ():
-                    self._around.track.family(name)
+                require_known(settings, self._around.track)
                 self.settings = settings
                 log.info("settings", revision=revision)
         except (SettingsError, NotFound) as error:
