@@ -25,9 +25,13 @@ def adopt(ledger: Ledger, address: str, text: str, monthly_usd: str, now: float)
     differs = changes(settings_in_force(ledger), parse(text))
     if not differs:
         return f"{revision} is in force, and says what the file says"
-    words = "; ".join(f"{name}: {before} → {after}" for name, (before, after) in differs.items())
+    words = "; ".join(f"{name}: {_word(before)} → {_word(after)}" for name, (before, after) in differs.items())
     return (f"{revision} stays in force; `aether settings push --backend {address}` would change "
             f"{words}")[:LONGEST]
+
+
+def _word(value: object) -> str:
+    return "not set" if value is None else str(value)
 
 
 def _first(ledger: Ledger, text: str, now: float) -> str:

@@ -33,8 +33,9 @@ def upcoming(lab: Lab, money: Money, settings: Settings, track: Track, rows: Seq
 
 
 def _said(lab: Lab) -> list[str]:
+    rented = lab.address.startswith("aws:")
     if lab.final:
-        return ["the run has ended; `aether run` carries on from here"]
+        return [f"the run has ended; `aether {'resume' if rented else 'run'}` carries on from here"]
     if lab.stop:
         return ["a person said stop: nothing new begins" + (", what runs is handed back" if lab.stop == "now" else "")]
     if lab.held:
@@ -42,8 +43,10 @@ def _said(lab: Lab) -> list[str]:
         return [f"held by the budget guard, since {lab.held}: {way_on}"]
     if lab.paused:
         return ["paused: what runs goes on, nothing new begins until `aether resume`"]
-    if lab.dead_since is not None and lab.address.startswith("aws:"):
+    if lab.dead_since is not None and rented:
         return ["nothing happens until the orchestrator is back; `aether doctor` tells what keeps it"]
+    if lab.lives is False and rented:
+        return ["nobody runs the lab: it rests or waits for footage, as `aether status` says; `aether resume` goes on"]
     if lab.lives is False:
         return ["nothing happens until `aether run` is started; it carries on from here"]
     return []

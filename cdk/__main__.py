@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib.util import find_spec
 
 from cdk.settings import from_context, lab_settings
 from lab.errors import UserError
@@ -18,6 +19,8 @@ def main() -> None:
             lab_settings(from_context(json.loads(said)))
         except UserError as error:
             sys.exit(f"aether: {error}")
+    if find_spec("aws_cdk") is None:  # another set of packages was brought in since
+        sys.exit("aether: the CDK is not installed here; run `make cloud`")
     from cdk.app import main as synthesise
     synthesise()
 

@@ -49,7 +49,8 @@ def build(app: aws_cdk.App, settings: Settings) -> list[aws_cdk.Stack]:
 
 
 def main() -> None:
-    app = aws_cdk.App()
+    # As it is without a word, said so that no synthesis advises it: what another stack uses cannot be taken away.
+    app = aws_cdk.App(context={"@aws-cdk/core:defaultCrossStackReferences": "strong"})
     try:
         build(app, from_context(app.node.get_all_context()))
     except UserError as error:

@@ -14,7 +14,7 @@ from typing import Any
 from lab.aws.names import require_prefix
 from lab.errors import UserError
 from lab.experiment import JOB_CLASSES
-from lab.settings import SETTINGS_FILE, parse, require_known
+from lab.settings import SETTINGS_FILE, parse, require_known, require_rented
 from lab.track import load_track
 
 MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -83,6 +83,7 @@ def lab_settings(settings: Settings, here: Path = Path()) -> str:
         raise UserError(f"settings={file} cannot be read: {error}") from error
     parsed = parse(text, str(file))
     require_known(parsed, load_track(parsed.lab.track))
+    require_rented(parsed)
     return text
 
 
@@ -110,7 +111,7 @@ def _read(key: str, value: Any, kind: str) -> Any:
         return text.lower() == "true"
     if kind == "int":
         if not re.fullmatch(r"[0-9]{1,9}", text):
-            raise UserError(f"{key}={text} is no whole number: -c {key}=2")
+            raise UserError(f"{key}={text} is no whole number: -c {key}={REQUIRED.get(key, 2)}")
         return int(text)
     if kind == "tuple[str, ...]":
         return tuple(one.strip() for one in text.split(",")) if text else ()

@@ -45,13 +45,6 @@ def require(track: Track, settings: Settings) -> None:
             raise UserError(f"designers.families names {name}, which needs {lacks}: not installed; {FIX}")
 
 
-def require_fleets(settings: Settings) -> None:
-    """The same of a lab on an account, whose machines are other ones."""
-    if settings.training.job_class == "cpu":
-        raise UserError("training.job_class: on an account what learns runs on the fleet gpu, whose machines alone "
-                        "have what it needs; leave it out (with designers.families = [\"classic\"] nothing learns)")
-
-
 def _require_gpu(settings: Settings) -> None:
     if settings.prices.gpu_usd_h is None:
         raise UserError("training.job_class is gpu, and prices.gpu_usd_h is not set: what an hour of it costs you")

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cli import families
 from cli.output import DEFAULT_BACKEND, BackendOption, JsonOption, console, emit, group, moment, new_op, open_lab
 from cli.run import read_settings
 from lab.backend import Backend
@@ -18,7 +17,7 @@ from lab.clock import month_key
 from lab.control import SettingsRevision
 from lab.errors import NotFound, UserError
 from lab.money import to_micro, usd
-from lab.settings import SETTINGS_FILE, Settings, changes, parse, require_known
+from lab.settings import SETTINGS_FILE, Settings, changes, parse, require_known, require_rented
 from lab.track import load_track
 
 CAP = "budget.monthly_usd"
@@ -62,7 +61,7 @@ def push(file: FileArgument = Path(SETTINGS_FILE), backend: BackendOption = DEFA
     require_known(after, load_track(after.lab.track))
     lab = open_lab(backend, create=True)
     if lab.rented:
-        families.require_fleets(after)
+        require_rented(after)
     changed = changes(_in_force(lab), after)
     revision = lab.ledger.office.push_settings(text, op_id=new_op("settings"))
     if json:

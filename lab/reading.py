@@ -74,7 +74,16 @@ def _value(form: Any, value: Any, faults: list[Fault], place: Place) -> Any:
             raise msgspec.ValidationError("expected a finite number")
         return msgspec.convert(value, form)
     except msgspec.ValidationError as error:
-        choices = [choice for one in (form, *get_args(form)) if get_origin(one) is Literal for choice in get_args(one)]
+        choices = list(_choices(form))
         why = f"one of {', '.join(choices)}" if choices else str(error).replace("Expected", "expected")
         faults.append(Fault(place, f"{path(place)} = {value!r}: {why}"))
         return None
+
+
+def _choices(form: Any) -> Iterator[str]:
+    """The words of a Literal, also within what is annotated or optional."""
+    if get_origin(form) is Literal:
+        yield from get_args(form)
+    else:
+        for one in get_args(form):
+            yield from _choices(one)

@@ -200,6 +200,16 @@ def require_known(settings: Settings, track: Track) -> None:
         track.family(name)
 
 
+def require_rented(settings: Settings) -> None:
+    """Raises SettingsError for what no lab on an account can do."""
+    if settings.training.job_class == "cpu":
+        raise SettingsError("training.job_class: on an account what learns runs on the fleet gpu, whose machines alone "
+                            "have what it needs; leave it out (with designers.families = [\"classic\"] nothing learns)")
+    if settings.clips:
+        raise SettingsError("[[clips]] name files of this machine, which no other reads; leave them out, and bring "
+                            "each with `aether clips add FILE --role … --backend aws:…`")
+
+
 def changes(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:
     """`limits.minutes` → (before, after), of all that differ."""
     old, new = _flat(before), _flat(after)

@@ -70,7 +70,10 @@ def _standing(client: Any, name: str, group: Any, quota: Quota) -> Finding:
     if failure:
         return Finding(name=what, found=f"{counts}; the last start failed: {failure}", level="bad",
                        fix=_fix(failure, quota))
-    return Finding(name=what, found=counts)
+    if group["DesiredCapacity"] and not group["Instances"]:
+        return Finding(name=what, found=f"{counts}, and {group['DesiredCapacity']} wanted: none has started yet",
+                       fix="look again in some minutes", level="note")
+    return Finding(name=what, found=counts if group["MaxSize"] else f"{counts}: what is of its class waits")
 
 
 def _last_failure(client: Any, name: str) -> str:

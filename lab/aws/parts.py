@@ -63,6 +63,6 @@ def require_lab(names: Names) -> None:
     parts = list(parts_of(names))
     gone = [str(part) for part in parts if not part.there()]
     if len(gone) == len(parts):
-        raise NotFound(f"there is no lab {names.prefix} {where}: deploy it, or check the prefix, AWS_PROFILE and "
-                       f"AWS_REGION")
+        raise NotFound(f"there is no lab {names.prefix} {where}: deploy it (`npx cdk deploy --all`), or check the "
+                       f"prefix, AWS_PROFILE and AWS_REGION")
     raise NotFound(f"the lab {names.prefix} {where} is half deployed: it has no {', no '.join(gone)}; deploy it again")

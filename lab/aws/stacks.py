@@ -10,10 +10,12 @@ from botocore.exceptions import ClientError
 from lab.aws import clients
 from lab.aws.errors import code_of, plain_errors
 from lab.aws.names import Names
+from lab.aws.parts import table_of
 from lab.errors import AetherError
 from lab.findings import AGAIN, Finding, failed
 
 NAME = "stacks"
+PREFIX = "aether"  # of a deploy that names none
 WHOLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"})
 RETURNED = frozenset({"UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"})  # to what stood before
 UNMADE = frozenset({"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"})
@@ -31,15 +33,21 @@ def examine(names: Names) -> Iterator[Finding]:
     """One line for all that is whole, and one for each that is not."""
     try:
         found = states(names)
-        if not any(found.values()):
+        kept = not found[names.stacks[1]] and table_of(names).there()
+        if kept:
+            yield Finding(name=NAME, found=f"{names.stacks[1]} is missing, and the ledger {names.table} is there",
+                          fix=f"adopt what a destroy has left ({_adoption(names)}), then deploy the others",
+                          level="bad" if any(found.values()) else "note")
+        elif not any(found.values()):
             yield Finding(name=NAME, found=f"none of {', '.join(found)}: its parts were not made by this deploy",
                           level="note")
+        if not any(found.values()):
             return
         whole = [name for name, state in found.items() if state in WHOLE]
         if whole:
             yield Finding(name=NAME, found=f"{', '.join(whole)} {'is' if len(whole) == 1 else 'are'} whole")
         for name, state in found.items():
-            if name not in whole:
+            if name not in whole and not (kept and name == names.stacks[1]):
                 yield _not_whole(names, name, state)
     except AetherError as error:
         yield failed(NAME, error, "note")
@@ -69,9 +77,21 @@ def _not_whole(names: Names, name: str, state: str) -> Finding:
     told = f": {why}" if why else ""
     if state in RETURNED:
         return Finding(name=NAME, found=f"{name} stands, but its last deploy failed{told}", fix=AGAIN, level="note")
-    adopt = f'npx cdk import {name} --resource-mapping-inline "$(python -m cdk.kept {names.prefix})"'
-    fix = f"adopt it (`{adopt}`), then {AGAIN}" if "already exists" in why else AGAIN
+    fix = AGAIN
+    if "already exists" in why:
+        gone = f"npx cdk destroy {name} --exclusively --force{_prefix(names)}"
+        first = f"take away what was begun (`{gone}`), " if state == "ROLLBACK_COMPLETE" else ""  # it takes nothing in
+        fix = f"{first}adopt what is there ({_adoption(names)}), then {AGAIN}"
     return Finding(name=NAME, found=f"{name} is half deployed ({state}){told}", fix=fix, level="bad")
+
+
+def _adoption(names: Names) -> str:
+    mapping = f"$(python -m cdk.kept {names.prefix})"
+    return f'`npx cdk import {names.stacks[1]} --resource-mapping-inline "{mapping}"{_prefix(names)}`'
+
+
+def _prefix(names: Names) -> str:
+    return "" if names.prefix == PREFIX else f" -c prefix={names.prefix}"
 
 
 def first_failure(events: Sequence[Any]) -> str:

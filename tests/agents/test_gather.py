@@ -7,12 +7,17 @@ import socket
 import subprocess
 import sys
 
+import pytest
+from msgspec.structs import replace
+
 from agents.data import ReportData
 from agents.gather import gather
 from agents.standing import reserves
+from agents.upcoming import upcoming
 from gpu_workers.codec.spec import TRACK
 from lab.control import Idea
 from lab.ledger import PAGE
+from lab.settings import Settings
 from support.laboratory import CRASH, HARNESS_FAULT, USD, experiment
 from support.reported import NOW, ReportedLab
 
@@ -177,3 +182,13 @@ def _gone() -> int:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     return child.pid
+
+
+@pytest.mark.parametrize(("final", "says"), [(True, "`aether resume` carries on"), (False, "`aether resume` goes on")])
+def test_on_an_account_nobody_is_told_to_run_what_an_orchestrator_runs(
+        lab: ReportedLab, final: bool, says: str) -> None:
+    here = gathered(lab)
+    there = replace(here.lab, address="aws:mine", final=final, lives=False, dead_since=None)
+    told = upcoming(there, here.money, Settings(), TRACK, (), None, "", {}, {})
+    assert says in told[0]
+    assert "aether run" not in " ".join(told)

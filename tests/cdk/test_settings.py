@@ -52,6 +52,17 @@ def test_the_labs_own_settings_lie_beside_or_where_a_person_says_and_are_read_be
         lab_settings(other, tmp_path)
 
 
+@pytest.mark.parametrize(("text", "says"), [
+    ("[training]\njob_class = \"cpu\"\n", "runs on the fleet gpu"),
+    ("[[clips]]\npath = \"a.mp4\"\nrole = \"score\"\n", "`aether clips add FILE"),
+])
+def test_what_no_lab_on_an_account_can_do_is_refused_before_it_is_deployed(
+        tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "aether.toml").write_text(text)
+    with pytest.raises(UserError, match=says):
+        lab_settings(from_context(GIVEN), tmp_path)
+
+
 def test_keys_of_cdk_itself_are_none_of_ours() -> None:
     own = {"@aws-cdk/aws-iam:minimizePolicies": True, "aws:cdk:enable-path-metadata": True}
     assert from_context({**GIVEN, **own}) == from_context(GIVEN)
@@ -61,7 +72,7 @@ def test_keys_of_cdk_itself_are_none_of_ours() -> None:
     ({"emial": "x"}, "no setting is called emial; there are email, monthlyBudget, prefix"),
     ({"email": "me"}, "email=me is no mail address"),
     ({"monthlyBudget": "0"}, "monthlyBudget is at least 1"),
-    ({"monthlyBudget": "5.5"}, "monthlyBudget=5.5 is no whole number"),
+    ({"monthlyBudget": "5.5"}, "monthlyBudget=5.5 is no whole number: -c monthlyBudget=500"),
     ({"prefix": "Mine"}, "'Mine' is no lab's prefix"),
     ({"disposable": "yes"}, "disposable=yes is neither true nor false"),
     ({"gpuMax": "1000"}, "gpuMax=1000 is no size of a fleet: 0 to 100"),

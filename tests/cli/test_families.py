@@ -53,12 +53,6 @@ def test_a_graphics_processor_that_nobody_pays_or_that_is_not_there_is_refused(
         families.require(TRACK, parse(text))
 
 
-def test_on_an_account_nothing_learns_on_machines_that_lack_what_it_needs() -> None:
-    families.require_fleets(parse("[training]\njob_class = \"gpu\"\n"))
-    with pytest.raises(UserError, match="runs on the fleet gpu"):
-        families.require_fleets(parse("[training]\njob_class = \"cpu\"\n"))
-
-
 @pytest.mark.parametrize(("pins", "says"), [
     ("polynomial = { slope = 1 }", "polynomial has no slope; it has degree"),
     ("polynomial = { degree = -3 }", "polynomial.degree = -3 is outside its space"),

@@ -58,8 +58,27 @@ def test_a_stack_that_failed_says_what_failed_and_how_to_adopt_what_is_there(sig
     [found] = [one for one in stacks.examine(names) if one.found.startswith(f"{data} is half deployed")]
     assert found.level == "bad"
     assert f"{names.bucket}' already exists" in found.found
-    adopt = f'npx cdk import {data} --resource-mapping-inline "$(python -m cdk.kept {names.prefix})"'
-    assert found.fix == f"adopt it (`{adopt}`), then deploy it again"
+    here = f" -c prefix={names.prefix}"
+    adopt = f'npx cdk import {data} --resource-mapping-inline "$(python -m cdk.kept {names.prefix})"{here}'
+    gone = f"npx cdk destroy {data} --exclusively --force{here}"
+    assert found.fix == f"take away what was begun (`{gone}`), adopt what is there (`{adopt}`), then deploy it again"
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(("others", "level"), [(False, "note"), (True, "bad")])
+def test_what_a_destroy_has_left_is_to_be_adopted_before_anything_is_deployed(
+        signed_in: Account, others: bool, level: str) -> None:
+    names = signed_in.deploy()
+    if others:
+        client = signed_in.client("cloudformation")
+        client.create_stack(StackName=names.stacks[0], TemplateBody=template(
+            {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "1", "Name": names.prefix}}))
+        client.get_waiter("stack_create_complete").wait(StackName=names.stacks[0], WaiterConfig={"Delay": 1})
+    found = list(stacks.examine(names))
+    assert (found[0].level, found[0].found) == (
+        level, f"{names.stacks[1]} is missing, and the ledger {names.table} is there")
+    assert found[0].fix.startswith("adopt what a destroy has left (`npx cdk import")
+    assert len([one for one in found if names.stacks[1] in one.found]) == 1
 
 
 @pytest.mark.ci
