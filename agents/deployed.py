@@ -9,9 +9,8 @@ from agents.gather import settings_in_force
 from lab.clock import month_key
 from lab.ledger import Ledger
 from lab.money import to_micro
-from lab.settings import changes, parse
+from lab.settings import Settings, changes, parse
 
-LONGEST = 2000  # characters: CloudFormation takes four thousand bytes of an answer
 WITHOUT_FILE = "[budget]\nmonthly_usd = {}\n"  # the cap that the deploy names, and every default beside it
 
 
@@ -21,13 +20,14 @@ def adopt(ledger: Ledger, address: str, text: str, monthly_usd: str, now: float)
         return _first(ledger, text or WITHOUT_FILE.format(monthly_usd), now)
     revision = f"revision {ledger.office.control().settings}"
     if not text:
-        return f"{revision} stays in force"
+        cap = settings_in_force(ledger).budget.monthly_usd
+        other = f", with its cap of {cap:g} dollars a month and not {monthly_usd}" if cap != float(monthly_usd) else ""
+        return f"{revision} stays in force{other}"
     differs = changes(settings_in_force(ledger), parse(text))
     if not differs:
         return f"{revision} is in force, and says what the file says"
     words = "; ".join(f"{name}: {_word(before)} → {_word(after)}" for name, (before, after) in differs.items())
-    return (f"{revision} stays in force; `aether settings push --backend {address}` would change "
-            f"{words}")[:LONGEST]
+    return f"{revision} stays in force; `aether settings push --backend {address}` would change {words}"
 
 
 def _word(value: object) -> str:
@@ -35,7 +35,11 @@ def _word(value: object) -> str:
 
 
 def _first(ledger: Ledger, text: str, now: float) -> str:
-    """An orchestrator that was there before has opened this month with the default cap."""
+    """The cap first: once settings are in force nobody comes back for it. An orchestrator that was there before has
+    opened this month with the default; what a person has set stays."""
+    month, default = month_key(now), to_micro(Settings().budget.monthly_usd)
+    opened = ledger.accounts.balance(month)
+    if opened is None or opened.cap == default:
+        ledger.accounts.set_cap(month, to_micro(parse(text).budget.monthly_usd), op_id="cap of the first deploy")
     revision = ledger.office.push_settings(text, op_id="settings of the first deploy")
-    ledger.accounts.set_cap(month_key(now), to_micro(parse(text).budget.monthly_usd), op_id="cap of the first deploy")
     return f"revision {revision} is in force, by this deploy"

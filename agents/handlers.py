@@ -27,10 +27,12 @@ from lab.aws.fleets import Fleets, fleets_of
 from lab.aws.names import Names
 from lab.aws.site import publish
 from lab.backend import Backend
-from lab.errors import AetherError, Unavailable
+from lab.errors import Unavailable
 from lab.experiment import JOB_CLASSES
 
 Event = Mapping[str, Any]
+ADOPTIONS, ADOPT_S = 5, 6.0  # how often a deploy's settings are tried, and the pause between
+ANSWER_BYTES = 3000  # of which CloudFormation takes four thousand, all of an answer together
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # there standard output is the function's log
     structlog.configure(
@@ -96,19 +98,30 @@ def dead_letters(event: Event, _context: object) -> dict[str, Any]:
 
 def settings(event: Event, _context: object) -> None:
     """A deploy, as CloudFormation tells it of a custom resource, and waits for the answer. None fails by this."""
-    told = "left as they are"
-    if event["RequestType"] != "Delete":
-        given = event["ResourceProperties"]
+    told = "left as they are" if event["RequestType"] == "Delete" else _adopted(event["ResourceProperties"])
+    answer = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
+    answer |= {"Status": "SUCCESS", "PhysicalResourceId": event.get("PhysicalResourceId", os.environ["AETHER_PREFIX"]),
+               "Data": {"Told": told.encode()[:ANSWER_BYTES].decode(errors="ignore")}}
+    heard = urllib3.PoolManager(ca_certs=os.environ.get("AWS_CA_BUNDLE")).request(
+        "PUT", event["ResponseURL"], body=json.dumps(answer, ensure_ascii=False).encode(), headers={"Content-Type": ""})
+    log.info("settings", told=told, heard=heard.status)
+    if heard.status >= 300:
+        raise Unavailable(f"CloudFormation did not take the answer: {heard.status}")
+
+
+def _adopted(given: Mapping[str, str]) -> str:
+    """Asked again for half a minute: of a role that was made a moment ago not all is known everywhere yet."""
+    for left in reversed(range(ADOPTIONS)):
         try:
             _, backend = _lab()
-            told = deployed.adopt(backend.ledger, backend.address, given["Text"], given["MonthlyUsd"], time.time())
-        except AetherError as error:
-            told = f"not looked at: {error}"
-    answer = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
-    answer |= {"Status": "SUCCESS", "PhysicalResourceId": os.environ["AETHER_PREFIX"], "Data": {"Told": told}}
-    urllib3.PoolManager(ca_certs=os.environ.get("AWS_CA_BUNDLE")).request(
-        "PUT", event["ResponseURL"], body=json.dumps(answer), headers={"Content-Type": ""})
-    log.info("settings", told=told)
+            return deployed.adopt(backend.ledger, backend.address, given.get("Text", ""), given["MonthlyUsd"],
+                                  time.time())
+        except Exception as error:  # whatever it is, it holds no deploy
+            log.exception("settings")
+            told = f"not looked at: {error}; `aether settings push` puts them in force"
+        if left:
+            time.sleep(ADOPT_S)
+    return told
 
 
 @cache

@@ -46,7 +46,8 @@ def _said(lab: Lab) -> list[str]:
     if lab.dead_since is not None and rented:
         return ["nothing happens until the orchestrator is back; `aether doctor` tells what keeps it"]
     if lab.lives is False and rented:
-        return ["nobody runs the lab: it rests or waits for footage, as `aether status` says; `aether resume` goes on"]
+        return [("nobody runs the lab: without footage add some (`aether clips add`), else `aether resume` goes on; "
+                 "`aether doctor` tells what keeps an orchestrator")]
     if lab.lives is False:
         return ["nothing happens until `aether run` is started; it carries on from here"]
     return []

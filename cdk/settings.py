@@ -81,9 +81,12 @@ def lab_settings(settings: Settings, here: Path = Path()) -> str:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"settings={file} cannot be read: {error}") from error
-    parsed = parse(text, str(file))
-    require_known(parsed, load_track(parsed.lab.track))
-    require_rented(parsed)
+    try:
+        parsed = parse(text, str(file))
+        require_known(parsed, load_track(parsed.lab.track))
+        require_rented(parsed)
+    except UserError as error:  # also of a destroy, which must not wait for it
+        raise UserError(f"{error}\n-c settings=FILE names another file, and -c settings=/dev/null none") from error
     return text
 
 

@@ -91,7 +91,7 @@ def rerun(lab: Backend, experiment: Experiment, folder: Path, told: Told = lambd
     memory = assemble(SqliteTable(":memory:"), folder, SystemClock())
     memory = msgspec.structs.replace(memory, store=Overlay(lab.store, memory.store))
     _queue(memory, experiment)
-    worker = Worker(config(current_settings(lab), "rerun"), Surroundings(
+    worker = Worker(config(current_settings(lab), "rerun", [experiment.spec.job_class]), Surroundings(
         backend=memory, runner=runner_here(), sandboxed=sandbox_here().works, track=load_track,
         goals=lambda _: goals_for(lab, experiment), clock=SystemClock(),
         workspace=lambda attempt: FolderWorkspace(folder / "scratch", memory.store, attempt.id)))

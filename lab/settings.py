@@ -38,7 +38,7 @@ class LabSection(Section, frozen=True, kw_only=True):
 
 
 class BudgetSection(Section, frozen=True, kw_only=True):
-    """Hard caps. Money is reserved before it can be spent, so a cap is never passed."""
+    """Hard caps. Work is reserved before it may begin, and none passes a cap."""
 
     monthly_usd: Annotated[Positive, Meta(description="cap of the calendar month (UTC)")] = 20.0
     run_usd: Annotated[Positive | None, Meta(description="cap of one run, if any")] = None

@@ -49,7 +49,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass
 class Hour:
     """The house's, as it is paid: its reservation, whether that was free, when it began, the rate and the requests that
-    it bears, and what it has used."""
+    it bears, and what it has used. `over` it stays, though the reply of its settlement is lost."""
 
     key: str
     taken: bool
@@ -57,6 +57,7 @@ class Hour:
     bound_usd_h: float
     bears: Microusd
     meter: Meter
+    over: bool = False
 
     def lasts(self, now: float, house: House) -> bool:
         enough = house.bound_usd_h <= self.bound_usd_h and self.meter.of_requests <= self.bears
@@ -153,7 +154,9 @@ class Books:
         amount = cost_of(HOUR_S, bound) + bears
         if hour is not None:
             hour.meter.see(now, house, busy)
-            if hour.lasts(now, house) and (hour.taken or not self._fits(settings, amount + hour.meter.microusd(now))):
+            hour.over = hour.over or not hour.lasts(now, house) or (
+                not hour.taken and self._fits(view, settings, amount + hour.meter.microusd(now)))
+            if not hour.over:
                 self.starved = self.starved or not hour.taken
                 return
         self.settle_overhead(view)
@@ -184,9 +187,8 @@ class Books:
         hour.meter.booked()
         self._hour = None
 
-    def _fits(self, settings: Settings, amount: Microusd) -> bool:
-        budgets = (self._ledger.accounts.balance(id) for id in self._in_force(settings))
-        return all(budget is None or budget.free >= amount for budget in budgets)
+    def _fits(self, view: View, settings: Settings, amount: Microusd) -> bool:
+        return all(id not in view.budgets or view.budgets[id].free >= amount for id in self._in_force(settings))
 
     def _house(self, settings: Settings) -> House:
         """What could not be looked at is said once."""

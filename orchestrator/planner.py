@@ -63,6 +63,7 @@ class Planner:
         self._shown: set[str] = set()
         self._asked = 0
         self._fruitless = 0
+        self._whole = True  # whether the last ask was for all families; others tell nothing of the space
         self._failing = False  # the last ask ended in an error
         self._candidate: Experiment | None = None  # the last whose confirmations were asked for
         for experiment in ledger.some(view.explored):
@@ -98,6 +99,8 @@ class Planner:
     def idea(self, idea: Idea) -> Experiment:
         """A person's wish as an experiment. Raises NotFound or AetherError where it is none."""
         spec = wished(self._view.track, self._settings, self._clips.explore, idea, self._places)
+        if not self._places.fleets.get(spec.job_class, 1):
+            raise AetherError(f"no machine of the class {spec.job_class} may come")
         return self._new(spec, "explore", "person", parents=idea.parents, hypothesis=idea.hypothesis,
                          repeats=idea.repeats)
 
@@ -124,14 +127,14 @@ class Planner:
             self._failed(answer.designer, fault)
             return None
         if not answer.proposals:
-            self._fruitless += 1
+            self._fruitless += self._whole
             return None
         self._fruitless, self._failing = 0, False
         return self._proposed(answer.designer, answer.proposals[0])
 
     def duplicate(self, original: str) -> None:
         """The ledger refused the last proposal: `original` has run it. The designers learn that the point is taken."""
-        self._fruitless += 1
+        self._fruitless += self._whole
         self._memory.see(self._ledger.experiment(original))
 
     def ended(self, experiment: Experiment) -> None:
@@ -166,7 +169,7 @@ class Planner:
         """A designer that fails gives its turn to control, which cannot; the space is not exhausted by that."""
         log.warning("a designer failed; control takes its turn", designer=designer, error=error)
         self._failing = True
-        self._fruitless += designer == CONTROL
+        self._fruitless += designer == CONTROL and self._whole
 
     def _may_ask(self) -> bool:
         """With a seed: only once every outcome that the next proposal must see is there."""
@@ -185,6 +188,7 @@ class Planner:
         if not problem.families:
             return
         self._asked += 1
+        self._whole = len(problem.families) == len(self._problem.families)
         designers = self._settings.designers
         name = CONTROL if self._failing else pick_designer(designers.mix(), self._designer_counts(), self._study_seed,
                                                            designers.control_share)

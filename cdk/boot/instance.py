@@ -75,8 +75,9 @@ def ask(service: str, action: str, **told: str) -> None:
             urllib.request.urlopen(urllib.request.Request(f"{address}/", body, headers), timeout=10).close()
             return
         except urllib.error.HTTPError as error:
-            if error.code < 500 or not left:
-                raise Refused(error.read().decode()) from error
+            said = error.read().decode()
+            if not left or (error.code < 500 and "hrottl" not in said):
+                raise Refused(said) from error
         except OSError:
             if not left:
                 raise

@@ -185,6 +185,11 @@ def test_a_deploy_is_answered_whatever_becomes_of_the_settings(deployed: Deploye
     with CloudFormation() as there:
         first = there.asks("Create", Text="[budget]\nmonthly_usd = 30\n", MonthlyUsd="500")
         again = there.asks("Update", Text="[budget]\nmonthly_usd = 31\n", MonthlyUsd="500")
+        with monkeypatch.context() as patch:
+            patch.setattr(handlers.deployed, "adopt", lambda *_: "長" * 5000)
+            long = there.asks("Update", Text="", MonthlyUsd="500")
+            patch.setattr(handlers.deployed, "adopt", lambda *_: 1 // 0)
+            broken = there.asks("Update", Text="", MonthlyUsd="500")
         monkeypatch.setenv("AETHER_PREFIX", "nobodys")
         handlers._lab.cache_clear()
         gone = there.asks("Delete", Text="", MonthlyUsd="500")
@@ -194,4 +199,5 @@ def test_a_deploy_is_answered_whatever_becomes_of_the_settings(deployed: Deploye
                      "Data": {"Told": "revision 1 is in force, by this deploy"}}
     assert "would change budget.monthly_usd: 30.0 → 31.0" in again["Data"]["Told"]
     assert gone["Data"]["Told"] == "left as they are"
-    assert (lost["Status"], lost["Data"]["Told"][:14]) == ("SUCCESS", "not looked at:")
+    assert [(one["Status"], one["Data"]["Told"][:14]) for one in (lost, broken)] == [("SUCCESS", "not looked at:")] * 2
+    assert 2000 < len(json.dumps(long, ensure_ascii=False).encode()) < 4096

@@ -153,9 +153,10 @@ class Cloud(ThreadingHTTPServer):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 cloud.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(left.pop(0) if left else 200)
+                code = left.pop(0) if left else 200
+                self.send_response(code)
                 self.end_headers()
-                self.wfile.write(b"<Code>AuthorizationError</Code>")
+                self.wfile.write(b"<Code>Throttling</Code>" if code == 429 else b"<Code>AuthorizationError</Code>")
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -232,7 +233,7 @@ def test_what_it_asks_is_signed_as_botocore_signs(monkeypatch: pytest.MonkeyPatc
     paused: list[float] = []
     monkeypatch.setattr(instance, "time", SimpleNamespace(sleep=paused.append))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with machine() as here, cloud(503, 500) as asked_of:
+    with machine() as here, cloud(503, 429) as asked_of:
         monkeypatch.setattr(instance, "METADATA", f"{here.address}/latest/")
         monkeypatch.setenv("AWS_ENDPOINT_URL", asked_of.address)
         instance.ask("sns", "Publish", TopicArn="arn:aws:sns:us-east-1:1:tlab", Message="a line\n& ünother = 100 %")

@@ -49,6 +49,15 @@ def test_it_may_run_in_a_folder_that_is_told_from_where_one_stands(lab: Path) ->
     assert outcome.scores is not None, outcome
 
 
+def test_one_of_another_job_class_can_be_run_again_as_well(lab: Path) -> None:
+    backend = open_backend("local:lab")
+    experiment = measured(backend)
+    spec = replace(experiment.spec, job_class="gpu")
+    outcome = rerun(backend, replace(experiment, spec=spec, fingerprint=spec.fingerprint()), Path("again")).outcome
+    assert outcome is not None
+    assert outcome.scores is not None, outcome
+
+
 def test_a_number_that_was_changed_is_found_on_its_clip(lab: Path, said: Said) -> None:
     backend = open_backend("local:lab")
     experiment = measured(backend)

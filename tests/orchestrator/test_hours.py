@@ -177,3 +177,24 @@ def test_a_run_ends_where_nothing_runs_and_an_hour_is_not_free_though_an_attempt
     attempt.leave_free(int(1e6 * FIXED))
     house.lives(daemon, minutes=5)
     assert (daemon.left, daemon.why) == (True, "the budget is spent: no reservation fits")
+
+
+def test_an_hour_whose_settlement_was_not_heard_of_is_over_all_the_same(
+        house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it settled makes less free: by the same look it would go on, and its later minutes be in no entry."""
+    daemon = house.daemon()
+    attempt = Attempt(house, daemon)
+    attempt.goes_on(daemon, minutes=60 + 30)
+    settle, lost = house.backend.ledger.accounts.settle, list[str]()
+
+    def unheard(key: str, *args: Any, **more: Any) -> Any:
+        done = settle(key, *args, **more)
+        if not lost:
+            lost.append(key)
+            raise Unavailable("the reply was lost")
+        return done
+    monkeypatch.setattr(house.backend.ledger.accounts, "settle", unheard)
+    attempt.leave_free(int(1e6 * FIXED * 1.7))
+    attempt.goes_on(daemon, minutes=61)
+    assert lost == ["overhead.1.2"]
+    assert hours_h(house) == {"overhead.1.1": 1, "overhead.1.2": pytest.approx(0.5, abs=0.02), "overhead.1.3": 1}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from msgspec.structs import replace
 
+from lab.control import Idea
+from lab.errors import AetherError
 from lab.experiment import Experiment
 from lab.local.table import SqliteTable
 from lab.settings import Settings, parse
+from lab.space import sample
 from lab.track import Track, load_track
 from orchestrator.designers.protocol import Budget, Problem
 from orchestrator.places import HERE, Places
-from orchestrator.planner import ClipSets, Planner, explored_families
-from orchestrator.proposer import Ask
+from orchestrator.planner import FRUITLESS, ClipSets, Planner, explored_families
+from orchestrator.proposer import Answer, Ask
 from orchestrator.view import View
 from support.curve.spec import GOALS, TRACK
 from support.laboratory import Laboratory, experiment
@@ -39,6 +44,13 @@ class Asked:
 
     def close(self) -> None:
         pass
+
+
+class Empty(Asked):
+    """One that answers each time that it has nothing."""
+
+    def poll(self) -> Answer | None:  # type: ignore[override]
+        return Answer(id=1, designer="evolution", proposals=()) if self.problems and self.problems.pop() else None
 
 
 def asked(places: Places, live: list[Experiment], seed: int | None = None) -> list[str] | None:
@@ -93,6 +105,30 @@ def test_families_are_explored_where_there_are_machines_for_them(
 def test_a_designer_is_asked_for_what_a_fleet_has_room_for(cpu: int, gpu: int, families: list[str] | None) -> None:
     places = Places(rented=True, fleets={"cpu": 2, "gpu": 1})
     assert asked(places, on("cpu", cpu) + on("gpu", gpu)) == families
+
+
+def test_a_persons_wish_for_which_no_machine_may_come_is_refused() -> None:
+    lab, view = Laboratory(SqliteTable(":memory:")), View(BOTH, GOALS)
+    planner = Planner(view, lab.ledger, Asked(), ClipSets("1" * 64, "2" * 64), Settings(), GOALS, None, 1,
+                      Places(rented=True, fleets={"cpu": 1, "gpu": 0}))
+    params = sample(FIRST.space, Random(1))
+    assert planner.idea(Idea(key="a", family=FIRST.name, params=params)).spec.job_class == "cpu"
+    with pytest.raises(AetherError, match="no machine of the class gpu"):
+        planner.idea(Idea(key="b", family="net", params=params))
+
+
+def test_what_designers_do_not_find_among_some_families_says_nothing_of_the_others() -> None:
+    lab, view = Laboratory(SqliteTable(":memory:")), View(BOTH, GOALS)
+    view.live = {one.id: one for one in on("gpu", 2)}
+    planner = Planner(view, lab.ledger, Empty(), ClipSets("1" * 64, "2" * 64), Settings(), GOALS, None, 1,
+                      Places(rented=True, fleets={"cpu": 2, "gpu": 1}))
+    for _ in range(4 * FRUITLESS):
+        assert planner.explore(Budget()) is None
+    assert not planner.exhausted
+    view.live = {}
+    for _ in range(4 * FRUITLESS):
+        assert planner.explore(Budget()) is None
+    assert planner.exhausted
 
 
 def test_on_one_machine_and_with_a_seed_no_family_waits_for_room() -> None:
