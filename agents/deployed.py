@@ -9,7 +9,7 @@ from agents.gather import settings_in_force
 from lab.clock import month_key
 from lab.ledger import Ledger
 from lab.money import to_micro
-from lab.settings import Settings, changes, parse
+from lab.settings import Settings, changes, parse, shown
 
 WITHOUT_FILE = "[budget]\nmonthly_usd = {}\n"  # the cap that the deploy names, and every default beside it
 
@@ -26,12 +26,8 @@ def adopt(ledger: Ledger, address: str, text: str, monthly_usd: str, now: float)
     differs = changes(settings_in_force(ledger), parse(text))
     if not differs:
         return f"{revision} is in force, and says what the file says"
-    words = "; ".join(f"{name}: {_word(before)} → {_word(after)}" for name, (before, after) in differs.items())
+    words = "; ".join(f"{name}: {shown(before)} → {shown(after)}" for name, (before, after) in differs.items())
     return f"{revision} stays in force; `aether settings push --backend {address}` would change {words}"
-
-
-def _word(value: object) -> str:
-    return "not set" if value is None else str(value)
 
 
 def _first(ledger: Ledger, text: str, now: float) -> str:

@@ -17,7 +17,7 @@ from lab.clock import month_key
 from lab.control import SettingsRevision
 from lab.errors import NotFound, UserError
 from lab.money import to_micro, usd
-from lab.settings import SETTINGS_FILE, Settings, changes, parse, require_known, require_rented
+from lab.settings import SETTINGS_FILE, Settings, changes, parse, require_known, require_rented, shown
 from lab.track import load_track
 
 CAP = "budget.monthly_usd"
@@ -84,7 +84,7 @@ def _print_changes(changed: dict[str, tuple[Any, Any]], same: str) -> None:
                 if not line.startswith("@@"):
                     out.print(f"  {line}", markup=False, soft_wrap=True)
         else:
-            out.print(f"{name}: {_word(before)} → {_word(after)}", markup=False, soft_wrap=True)
+            out.print(f"{name}: {shown(before)} → {shown(after)}", markup=False, soft_wrap=True)
     if not changed:
         out.print(same, markup=False, soft_wrap=True)
 
@@ -94,10 +94,6 @@ def _lines(value: Any) -> list[str]:
     if not value:
         return []
     return [", ".join(f"{key} {one[key]}" for key in one) if isinstance(one, dict) else str(one) for one in value]
-
-
-def _word(value: Any) -> str:
-    return "not set" if value is None else str(value)
 
 
 def _required(file: Path) -> str:

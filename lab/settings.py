@@ -216,6 +216,11 @@ def changes(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:
     return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
 
 
+def shown(value: Any) -> str:
+    """One of these values, for people."""
+    return "not set" if value is None else str(value)
+
+
 def _flat(settings: Settings) -> dict[str, Any]:
     values = msgspec.to_builtins(settings)
     return {f"{table}.{key}" if key else table: value for table, keys in values.items()
